@@ -262,6 +262,16 @@ ENTRYPOINT ["/usr/local/bin/supervise"]
 CMD ["run"]
 USER 65532:65532
 
+# The load test with the sample images, for a Job on Kubernetes (deploy/kubernetes/loadtest.yaml).
+FROM scratch AS loadtest
+COPY --from=rootfs-supervise /rootfs/ /
+COPY --from=build-supervise /out/loadtest /usr/local/bin/
+COPY testdata/images/ /images/
+WORKDIR /tmp
+ENTRYPOINT ["/usr/local/bin/loadtest"]
+CMD ["--images=/images"]
+USER 65532:65532
+
 FROM scratch AS image
 # ORT_DISABLE_TELEMETRY: ONNX Runtime's wheels send telemetry to Microsoft by default. FOVEA_SHUTDOWN_BROKEN_AFTER: engines
 # restart containers that have exited, not unhealthy ones.

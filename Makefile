@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients race fuzz proto bench bench-v2 bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients test-training race fuzz proto bench bench-v2 bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,9 @@ race: setup test-servers ## test everything with the race detector
 
 test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
 	@scripts/clients-test
+
+test-training: build #+ test training/ on the CPU, with the packages of its lock file (docs/training.md)
+	@scripts/training test $(ARGS)
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
@@ -100,6 +103,7 @@ lint: setup $(GOLANGCI) ## check Go style and imports, wording, links and script
 	$(GOLANGCI) run --allow-serial-runners ./...
 	@python3 -B scripts/prose_lint_test.py --quiet
 	@scripts/prose-lint
+	@scripts/training lint
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SCRIPTS); else echo "lint: shellcheck is not installed; the scripts are not checked"; fi
 
 $(GOLANGCI):
@@ -145,3 +149,4 @@ env: #+ print the environment of Go commands, for a shell: eval "$$(make -s env)
 
 -include deploy/image.mk # images and their tests
 -include deploy/engine.mk # engine-test
+-include deploy/chart.mk # chart-test, cluster-test

@@ -19,7 +19,7 @@ type Config struct {
 	MaxBodyBytes  config.Size   `yaml:"max_body_bytes" range:"1B..4GiB" help:"maximum size of a body with several images (multipart or JSON)"`
 	MaxImages     int           `yaml:"max_images" range:"1..4096" help:"maximum images per request"`
 	MaxRequests   int64         `yaml:"max_requests" range:"1..1048576" help:"maximum prediction requests in flight; beyond it, the slowest body still arriving is displaced, or new requests get 429"`
-	BodyBudget    config.Size   `yaml:"body_budget" range:"1B..1TiB" help:"maximum body bytes in memory over all requests; beyond it, slow bodies are displaced, or new requests get 429"`
+	BodyBudget    config.Size   `yaml:"body_budget" range:"0..1TiB" help:"maximum body bytes in memory over all requests; beyond it, slow bodies are displaced, or new requests get 429; 0: 1GiB, or less where a quarter of the control group's memory limit is less"`
 	MinBodyRate   config.Size   `yaml:"min_body_rate" range:"0..1GiB" help:"minimum bytes per second of a body after its first 5s; 0: no minimum"`
 	ClientShare   float64       `yaml:"client_share" range:">0..1" help:"share of max_requests, body_budget and a model's queue that one API key, or one client address (IPv6: a /64), may hold under contention; 1 for a proxy not in trusted_proxies"`
 	CORS          string        `yaml:"cors" help:"origins allowed by CORS, separated by commas, such as https://app.example; * allows all, none disables CORS"`
@@ -41,7 +41,6 @@ func Defaults() Config {
 		MaxBodyBytes:  64 << 20,
 		MaxImages:     64,
 		MaxRequests:   1024,
-		BodyBudget:    1 << 30,
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
 		CORS:          cors.Any,
@@ -54,9 +53,23 @@ func (c Config) Check(errs *config.Errors) {
 	if _, err := cors.Parse(c.CORS); err != nil {
 		errs.Add("cors", "%w", err)
 	}
-	if largest := max(c.MaxBodyBytes, c.MaxImageBytes); c.BodyBudget < largest {
+	if largest := max(c.MaxBodyBytes, c.MaxImageBytes); c.BodyBudget > 0 && c.BodyBudget < largest {
 		errs.Add("body_budget", "%s is less than the largest body allowed (%s)", c.BodyBudget, largest)
 	}
+}
+
+// maxBodyBudget is the largest body budget that is chosen without being configured.
+const maxBodyBudget = 1 << 30
+
+// bodyBudget is the limit in bytes on bodies in memory: at least the largest body.
+func (c Config) bodyBudget(memoryLimit int64) int64 {
+	switch {
+	case c.BodyBudget > 0:
+		return int64(c.BodyBudget)
+	case memoryLimit > 0:
+		return max(min(memoryLimit/4, maxBodyBudget), int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
+	}
+	return max(maxBodyBudget, int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
 }
 
 // readAhead is the limit in bytes on bodies that are read before their images are decoded.

@@ -14,6 +14,7 @@ import (
 	"fovea/inference"
 	"fovea/internal/access"
 	"fovea/internal/admission"
+	"fovea/internal/cgroup"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
 	"fovea/internal/tracing"
@@ -81,7 +82,7 @@ func New(cfg Config, guard *access.Guard, engine Engine, health Health, metrics 
 
 // limits are those of all requests for predictions together.
 func (c Config) limits() admission.Limits {
-	return admission.Limits{Requests: c.MaxRequests, Bytes: int64(c.BodyBudget), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
+	return admission.Limits{Requests: c.MaxRequests, Bytes: c.bodyBudget(cgroup.MemoryLimit()), ClientShare: c.ClientShare, MinRate: int64(c.MinBodyRate)}
 }
 
 // Trace has the server trace requests for predictions. It is called before Serve.

@@ -33,6 +33,7 @@ type harness struct {
 	client   *Client
 	listener *os.File // outlives the supervisor, as a systemd socket does; nil: it listens itself
 	address  string
+	grpc     string // the gateway's address for gRPC; empty: none
 	child    *exec.Cmd
 	ended    chan error
 }
@@ -44,7 +45,7 @@ name: %s
 image: %s
 socket: s.sock
 state: state
-gateway: {address: %q, response_timeout: 90s}
+gateway: {address: %q, response_timeout: 90s, grpc: {address: %q}}
 log: {format: json}
 `
 
@@ -79,7 +80,7 @@ func newHarnessOn(t *testing.T, host, image, particular string) *harness {
 
 func (b *harness) configure(particular string) {
 	b.t.Helper()
-	text := fmt.Sprintf(usual, b.name, b.image, b.address) + particular + "\n"
+	text := fmt.Sprintf(usual, b.name, b.image, b.address, b.grpc) + particular + "\n"
 	limits := "{memory: 1GiB, cpus: 1}"
 	if figures() { // One replica carries all of the load while the other is down.
 		limits = "{memory: 1GiB, cpus: 2}"

@@ -66,6 +66,7 @@ type load struct {
 	stop    chan struct{}
 	senders sync.WaitGroup
 	client  *http.Client
+	request func() error
 
 	start   time.Time
 	begun   atomic.Int64
@@ -79,12 +80,23 @@ type load struct {
 // request fails because the machine is slow.
 func (b *harness) load(options ...func(*http.Transport)) *load {
 	b.t.Helper()
+	l := b.newLoad(options...)
+	l.request = func() error { return post(l.client, "http://"+l.b.address+"/predict", l.img) }
+	return l.run()
+}
+
+func (b *harness) newLoad(options ...func(*http.Transport)) *load {
+	b.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: maxInFlight}
 	for _, option := range options {
 		option(transport)
 	}
-	l := &load{b: b, t: b.t, rate: rate(b.t), img: testenv.Image(b.t, "chelsea.jpg"), stop: make(chan struct{}),
+	return &load{b: b, t: b.t, rate: rate(b.t), img: testenv.Image(b.t, "chelsea.jpg"), stop: make(chan struct{}),
 		client: &http.Client{Timeout: patience, Transport: transport}}
+}
+
+// run starts sending.
+func (l *load) run() *load {
 	if able := l.warm(); !figures() {
 		l.rate = min(l.rate, able/4)
 	}
@@ -148,7 +160,7 @@ func (l *load) begin() {
 func (l *load) send() {
 	l.begun.Add(1)
 	s := sent{begin: time.Now()}
-	if err := post(l.client, "http://"+l.b.address+"/predict", l.img); err != nil {
+	if err := l.request(); err != nil {
 		s.err = err.Error()
 	}
 	s.end = time.Now()

@@ -110,6 +110,35 @@ func TestLostGPUIsLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestHowLongAGPUIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		found := Finding{}
+		m, _ := newMonitor(&engine{}, func() Finding { return found })
+		expect := func(when string, want time.Duration) {
+			t.Helper()
+			if m.Report(); m.LostFor() != want {
+				t.Errorf("%s: %s; want %s", when, m.LostFor(), want)
+			}
+		}
+		m.Loaded()
+		expect("with its GPU", 0)
+		found = Finding{GPULost: true}
+		expect("it cannot be opened again, but still works", 0)
+		found.Reasons = []string{"gpu: lost"}
+		expect("just lost", 0)
+		time.Sleep(5 * time.Second)
+		expect("lost for a while", 5*time.Second)
+		found = Finding{Reasons: []string{"gpu: slow"}}
+		expect("there, but not ready for another reason", 0)
+		found.GPULost = true
+		expect("lost again", 0)
+		time.Sleep(time.Second)
+		expect("lost again for a while", time.Second)
+		m.Drain()
+		expect("draining", 0)
+	})
+}
+
 func TestReportAsJSON(t *testing.T) {
 	m, _ := newMonitor(&engine{})
 	m.Loaded()

@@ -35,6 +35,7 @@ type Monitor struct {
 	mu       sync.Mutex
 	state    State
 	gpuLost  bool
+	lost     time.Time // since when the server is unready as it has lost its GPU; zero: it is not
 	loaded   bool
 	draining bool
 }
@@ -64,6 +65,16 @@ func (m *Monitor) Broken() <-chan struct{} { return m.fault.Done() }
 
 // Err returns the error that requires a restart, nil while there is none.
 func (m *Monitor) Err() error { return context.Cause(m.fault) }
+
+// LostFor returns for how long, as of the last report, the server has been unready because it lost its GPU; 0: it is not.
+func (m *Monitor) LostFor() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lost.IsZero() {
+		return 0
+	}
+	return time.Since(m.lost)
+}
 
 // Report checks every part and returns the current state. A change of state is logged once, with the old state.
 func (m *Monitor) Report() Report {
@@ -102,6 +113,12 @@ func (m *Monitor) enter(r Report) {
 		m.log.Error("GPU not reachable; replace or restart this process", "state", r.Status)
 	}
 	m.gpuLost = r.GPULost
+	switch {
+	case !r.GPULost || r.Status != Unready:
+		m.lost = time.Time{}
+	case m.lost.IsZero():
+		m.lost = time.Now()
+	}
 	if r.Status == m.state {
 		return
 	}

@@ -5,33 +5,23 @@ import (
 	"fovea/postprocess"
 )
 
-// AnswerOf is a prediction as package verify compares it: classes, or the boxes of objects without their masks, points and angles. Other
-// predictions have neither.
+// AnswerOf is a prediction as package verify compares it.
 func AnswerOf(p postprocess.Prediction) *verify.Answer {
+	a := &verify.Answer{}
+	class := func(number int, label string, score float64) verify.Class {
+		return verify.Class{Number: number, Label: label, Score: score}
+	}
 	switch p := p.(type) {
 	case *postprocess.Classified:
-		a := &verify.Answer{}
 		for _, c := range p.Top {
-			a.Classes = append(a.Classes, verify.Class{Number: c.Class, Label: c.Label, Score: c.Score})
+			a.Classes = append(a.Classes, class(c.Class, c.Label, c.Score))
 		}
-		return a
-	case *postprocess.Detected:
-		return boxesOf(p.Width, p.Height, p.Boxes, func(b *postprocess.Box) *postprocess.Box { return b })
-	case *postprocess.Oriented:
-		return boxesOf(p.Width, p.Height, p.Boxes, func(b *postprocess.OrientedBox) *postprocess.Box { return &b.Box })
-	case *postprocess.Segmented:
-		return boxesOf(p.Width, p.Height, p.Boxes, func(b *postprocess.Instance) *postprocess.Box { return &b.Box })
-	case *postprocess.Posed:
-		return boxesOf(p.Width, p.Height, p.Boxes, func(b *postprocess.PosedBox) *postprocess.Box { return &b.Box })
-	}
-	return &verify.Answer{}
-}
-
-func boxesOf[T any](width, height int, list []T, box func(*T) *postprocess.Box) *verify.Answer {
-	a := &verify.Answer{Width: width, Height: height}
-	for i := range list {
-		b := box(&list[i])
-		a.Boxes = append(a.Boxes, verify.Box{Class: verify.Class{Number: b.Class, Label: b.Label, Score: b.Score}, X1: b.X1, Y1: b.Y1, X2: b.X2, Y2: b.Y2})
+	case postprocess.Objects:
+		a.Width, a.Height = p.Size()
+		for i := range p.Len() {
+			b := p.Box(i)
+			a.Boxes = append(a.Boxes, verify.Box{Class: class(b.Class, b.Label, b.Score), X1: b.X1, Y1: b.Y1, X2: b.X2, Y2: b.Y2})
+		}
 	}
 	return a
 }

@@ -34,7 +34,7 @@ type detection struct {
 	objects int // rows of the outputs of boxes or detr
 	tail    tail
 	input   geometry.Transform // from the input to the image
-	params  *Params
+	wanted  string             // Params.Encoding
 }
 
 // decode selects from the candidates that read adds.
@@ -58,7 +58,7 @@ func (d *boxDecoder) decode(outputs []Tensor, transform geometry.Transform, p *P
 		to.transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
 	}
 	if d.extra != nil {
-		to.input, to.params = transform, p
+		to.input, to.wanted = transform, p.Encoding
 	} else if _, err := p.encoding(); err != nil {
 		return nil, err
 	}

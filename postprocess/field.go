@@ -37,8 +37,8 @@ type field struct {
 // fieldScratch is the memory of fields and of the masks that are made of them.
 type fieldScratch struct {
 	values []float32
-	column []float32
-	starts []int
+	starts []int // of lines: the first row of pixels below them
+	mixed  []int // lines below which a cell crosses the threshold
 	turns  []uint32
 }
 
@@ -52,22 +52,51 @@ const maxRuns = 1 << 24
 
 var errRagged = errors.New("the masks have too many edges")
 
-// maskOf returns the pixels of a region where a field, interpolated, exceeds a threshold. Between two lines of a column the interpolation is
-// linear, so that each crossing is computed, not every pixel.
+// maskOf returns the pixels of a region where a field, interpolated, exceeds a threshold. Where the four numbers around a cell of the
+// field are all above it or none is, so is what lies between them. In the other cells the interpolation is linear along a column of
+// pixels, so that each crossing is computed, not every pixel.
 func (s *fieldScratch) maskOf(g *field, r region, threshold float32, width, height int) []uint32 {
 	s.turns = s.turns[:0]
 	if !r.empty() {
 		s.findStarts(g, r)
-		if cap(s.column) < g.height {
-			s.column = make([]float32, g.height)
-		}
-		s.column = s.column[:g.height]
+		last := [2]int{-1, -1}
 		for x := r.left; x < r.right; x++ {
-			g.column(x, s.column)
-			s.addColumn(g, r, uint32(x*height), threshold)
+			a, b, part := g.between(x)
+			if last != [2]int{a, b} {
+				s.findMixed(g, a, b, threshold)
+				last = [2]int{a, b}
+			}
+			s.addColumn(g, r, uint32(x*height), strip{a, b, part, threshold})
 		}
 	}
 	return runsOf(s.turns, width*height)
+}
+
+// strip is where a column of pixels lies between two columns a and b of a field.
+type strip struct {
+	a, b      int
+	part      float32 // from a to b
+	threshold float32
+}
+
+// at interpolates the number in a line.
+func (p *strip) at(g *field, line int) float32 {
+	a, b := g.values[line*g.width+p.a], g.values[line*g.width+p.b]
+	return a + p.part*(b-a)
+}
+
+// findMixed finds the lines below which a cell between two columns has numbers on both sides of the threshold.
+func (s *fieldScratch) findMixed(g *field, a, b int, threshold float32) {
+	s.mixed = s.mixed[:0]
+	left, right := g.values[a] > threshold, g.values[b] > threshold
+	for line := 1; line < g.height; line++ {
+		row := g.values[line*g.width : (line+1)*g.width]
+		nextLeft, nextRight := row[a] > threshold, row[b] > threshold
+		if left != right || left != nextLeft || left != nextRight {
+			s.mixed = append(s.mixed, line-1)
+		}
+		left, right = nextLeft, nextRight
+	}
 }
 
 // findStarts finds, for each line of a field, the first row of pixels whose center does not lie above it.
@@ -83,12 +112,16 @@ func (s *fieldScratch) findStarts(g *field, r region) {
 	s.starts = append(s.starts, r.bottom)
 }
 
-// column interpolates the values of a column of pixels, in the lines of the field.
-func (g *field) column(x int, into []float32) {
+// between returns the columns of the field that a column of pixels lies between, and where.
+func (g *field) between(x int) (a, b int, part float32) {
 	at := g.x.at(x)
 	floor := math.Floor(at)
-	part := float32(at - floor)
-	a, b := clampTo(int(floor)-g.left, g.width), clampTo(int(floor)+1-g.left, g.width)
+	return clampTo(int(floor)-g.left, g.width), clampTo(int(floor)+1-g.left, g.width), float32(at - floor)
+}
+
+// column interpolates the values of a column of pixels, in the lines of the field.
+func (g *field) column(x int, into []float32) {
+	a, b, part := g.between(x)
 	for line := range into {
 		row := g.values[line*g.width : (line+1)*g.width]
 		into[line] = row[a] + part*(row[b]-row[a])
@@ -96,8 +129,7 @@ func (g *field) column(x int, into []float32) {
 }
 
 // addColumn adds the pixels of a column that begins at a position.
-func (s *fieldScratch) addColumn(g *field, r region, position uint32, threshold float32) {
-	v := s.column
+func (s *fieldScratch) addColumn(g *field, r region, position uint32, p strip) {
 	inside := false
 	turn := func(y int, to bool) {
 		if to == inside {
@@ -106,43 +138,35 @@ func (s *fieldScratch) addColumn(g *field, r region, position uint32, threshold 
 		inside = to
 		at := position + uint32(y)
 		if n := len(s.turns); n > 0 && s.turns[n-1] == at {
-			s.turns = s.turns[:n-1] // continues from the end of the last column
+			s.turns = s.turns[:n-1] // continues from the end of the last column, or turns back
 			return
 		}
 		s.turns = append(s.turns, at)
 	}
-	if s.starts[0] > r.top {
-		turn(r.top, v[0] > threshold)
-	}
-	for line := range v {
+	turn(r.top, p.at(g, 0) > p.threshold)
+	for _, line := range s.mixed {
+		a, b := p.at(g, line), p.at(g, line+1)
 		low, high := s.starts[line], s.starts[line+1]
-		if low >= high {
-			continue
+		if (a > p.threshold) != (b > p.threshold) && low < high {
+			turn(g.crossing(&p, line, a, b, low, high), b > p.threshold)
 		}
-		a := v[line]
-		if line+1 == len(v) || (a > threshold) == (v[line+1] > threshold) {
-			turn(low, a > threshold)
-			continue
-		}
-		b := v[line+1]
-		cross := (float64(line+g.top)+float64(threshold-a)/float64(b-a)-g.y.offset)/g.y.scale - 0.5
-		y := high
-		if b > threshold {
-			cross = math.Floor(cross) + 1
-		} else {
-			cross = math.Ceil(cross)
-		}
-		if cross < float64(high) { // NaN is not
-			y = max(low, int(cross))
-		}
-		if y > low {
-			turn(low, a > threshold)
-		}
-		if y < high {
-			turn(y, b > threshold)
-		}
+		turn(high, b > p.threshold)
 	}
 	turn(r.bottom, false)
+}
+
+// crossing is the first row of pixels, of those from low to high, that lies beyond the threshold, between two lines with numbers a and b.
+func (g *field) crossing(p *strip, line int, a, b float32, low, high int) int {
+	cross := (float64(line+g.top)+float64(p.threshold-a)/float64(b-a)-g.y.offset)/g.y.scale - 0.5
+	if b > p.threshold {
+		cross = math.Floor(cross) + 1
+	} else {
+		cross = math.Ceil(cross)
+	}
+	if cross < float64(high) { // NaN is not
+		return max(low, int(cross))
+	}
+	return high
 }
 
 // runsOf returns the lengths between the positions at which pixels begin and end to belong to a mask.
@@ -160,29 +184,38 @@ func runsOf(turns []uint32, pixels int) []uint32 {
 }
 
 // weigh adds planes of a map, each times its factor, into the part of a field. planes has the planes of lines×columns one after the other.
-func (g *field) weigh(planes []float32, factors []float32, columns, lines int) {
+func (g *field) weigh(planes, factors []float32, columns, lines int) {
 	clear(g.values)
 	plane := columns * lines
-	k := 0
-	for ; k+4 <= len(factors); k += 4 {
-		f0, f1, f2, f3 := factors[k], factors[k+1], factors[k+2], factors[k+3]
-		for line := range g.height {
-			to := g.values[line*g.width : (line+1)*g.width]
-			at := k*plane + (g.top+line)*columns + g.left
-			p0, p1 := planes[at:][:len(to)], planes[at+plane:][:len(to)]
-			p2, p3 := planes[at+2*plane:][:len(to)], planes[at+3*plane:][:len(to)]
-			for i := range to {
-				to[i] += f0*p0[i] + f1*p1[i] + f2*p2[i] + f3*p3[i]
-			}
+	for line := range g.height {
+		to, at := g.values[line*g.width:(line+1)*g.width], (g.top+line)*columns+g.left
+		k := 0
+		for ; k+4 <= len(factors); k += 4 {
+			weigh4(to, planes[k*plane+at:], plane, [4]float32(factors[k:k+4]))
 		}
-	}
-	for ; k < len(factors); k++ {
-		for line := range g.height {
-			to := g.values[line*g.width : (line+1)*g.width]
-			p := planes[k*plane+(g.top+line)*columns+g.left:][:len(to)]
+		for ; k < len(factors); k++ {
+			p := planes[k*plane+at:][:len(to)]
 			for i := range to {
 				to[i] += factors[k] * p[i]
 			}
 		}
+	}
+}
+
+// weigh4 adds four planes that follow each other to a line.
+func weigh4(to, planes []float32, plane int, f [4]float32) {
+	if hasBlocks && len(to) >= 8 {
+		n := len(to) &^ 7
+		_ = planes[3*plane+n-1] // which the blocks reach
+		weighBlocks(&to[0], &planes[0], uintptr(4*plane), &f, n)
+		to, planes = to[n:], planes[n:]
+	}
+	if len(to) == 0 {
+		return
+	}
+	p0, p1 := planes[:len(to)], planes[plane:][:len(to)]
+	p2, p3 := planes[2*plane:][:len(to)], planes[3*plane:][:len(to)]
+	for i := range to {
+		to[i] += f[0]*p0[i] + f[1]*p1[i] + f[2]*p2[i] + f[3]*p3[i]
 	}
 }

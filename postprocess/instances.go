@@ -72,7 +72,7 @@ type layers struct {
 }
 
 func (x *instances) finish(to *detection, outputs []Tensor) (Prediction, error) {
-	encoding, err := to.params.encoding(EncodingRLE, EncodingPolygon, EncodingPNG)
+	encoding, err := encodingOf(to.wanted, EncodingRLE, EncodingPolygon, EncodingPNG)
 	if err != nil {
 		return nil, err
 	}

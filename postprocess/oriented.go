@@ -43,7 +43,7 @@ func (orientation) tail() int { return 1 }
 
 // finish selects like scratch.detected, with the overlap of rotated boxes.
 func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
-	if _, err := to.params.encoding(); err != nil {
+	if _, err := encodingOf(to.wanted); err != nil {
 		return nil, err
 	}
 	s, l, t := to.scratch, &to.limits, to.transform

@@ -74,7 +74,7 @@ func (k *keypoints) tail() int {
 }
 
 func (k *keypoints) finish(to *detection, outputs []Tensor) (Prediction, error) {
-	if _, err := to.params.encoding(); err != nil {
+	if _, err := encodingOf(to.wanted); err != nil {
 		return nil, err
 	}
 	found := to.detected(&to.limits, to.decoder.def.Labels, to.transform)

@@ -123,17 +123,21 @@ func Encodings() []string {
 
 // encoding returns that of the request, which must be one of those allowed; without one, the first.
 func (p *Params) encoding(allowed ...string) (string, error) {
+	return encodingOf(p.Encoding, allowed...)
+}
+
+func encodingOf(wanted string, allowed ...string) (string, error) {
 	switch {
-	case p.Encoding == "" && len(allowed) > 0:
+	case wanted == "" && len(allowed) > 0:
 		return allowed[0], nil
-	case p.Encoding == "":
+	case wanted == "":
 		return "", nil
 	case len(allowed) == 0:
 		return "", apierror.New(apierror.InvalidParameter, "encoding is for masks, maps, vectors and images; predictions of this model have none")
-	case !slices.Contains(allowed, p.Encoding):
-		return "", apierror.New(apierror.InvalidParameter, "encoding: %s does not apply to this model; allowed: %s", apierror.Quote(p.Encoding), strings.Join(allowed, ", "))
+	case !slices.Contains(allowed, wanted):
+		return "", apierror.New(apierror.InvalidParameter, "encoding: %s does not apply to this model; allowed: %s", apierror.Quote(wanted), strings.Join(allowed, ", "))
 	}
-	return p.Encoding, nil
+	return wanted, nil
 }
 
 // withoutObjects is the encoding of a task that takes no other parameter.

@@ -59,7 +59,7 @@ func TestDoubtsAreNotWarnings(t *testing.T) {
 		want  [2]int // warnings and doubts
 	}{
 		"scores that do not depend on the image": {1.0 / 255, [2]int{0, 1}},
-		"a scale that nobody uses":               {255, [2]int{1, 0}},
+		"a scale that no one uses":               {255, [2]int{1, 0}},
 	} {
 		d := classes(repository.DecodeSoftmax)
 		d.Input.Scale = c.scale

@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"strings"
 
 	"gocv.io/x/gocv"
 
@@ -41,6 +42,41 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 		img.alpha.free()
 	}
 	return err
+}
+
+// multiply multiplies the colors of an image that is resized as Pillow does by their alpha, once, so that transparent pixels count less
+// (Image.resize in PIL/Image.py). It reports whether the resized colors are to be divided by it.
+func (p *Plan) multiply(img *Image) (bool, error) {
+	resizes := img.alpha.Ptr() != nil && !p.resampling(img, img.mat.Cols(), img.mat.Rows()).unchanged()
+	if !resizes || !strings.HasPrefix(p.input.Interpolation, "pillow_") || p.input.Interpolation == repository.PillowNearest {
+		return false, nil
+	}
+	if img.multiplied {
+		return true, nil
+	}
+	colors, err := img.mat.DataPtrUint8()
+	if err != nil {
+		return false, err
+	}
+	alpha, err := img.alpha.DataPtrUint8()
+	if err != nil {
+		return false, err
+	}
+	img.multiplied = true
+	for i, a := range alpha { // rgba2rgbA in src/libImaging/Convert.c
+		product := uint32(colors[i])*uint32(a) + 128
+		colors[i] = byte((product>>8 + product) >> 8)
+	}
+	return true, nil
+}
+
+// divide divides colors by their alpha (rgbA2rgba in src/libImaging/Convert.c).
+func divide(colors, alpha []byte) {
+	for i, a := range alpha {
+		if a != 0 && a != opaque {
+			colors[i] = byte(min(opaque, opaque*uint32(colors[i])/uint32(a)))
+		}
+	}
 }
 
 // alphaPacker packs images into an input of four channels, the last of which is alpha.

@@ -126,7 +126,7 @@ func alphaOf(t *testing.T, data []byte) []byte {
 }
 
 func TestAlphaOfWebPEqualsPillow(t *testing.T) {
-	files, err := filepath.Glob("testdata/alpha/*.a")
+	files, err := filepath.Glob("testdata/alpha/webp_*.a")
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -144,6 +144,42 @@ func TestAlphaOfWebPEqualsPillow(t *testing.T) {
 		if slices.Min(alphaOf(t, read(t, "testdata", "images", name))) != opaque {
 			t.Errorf("%s is not opaque", name)
 		}
+	}
+}
+
+func TestAlphaOfBMPEqualsPillow(t *testing.T) {
+	if got := alphaOf(t, read(t, "testdata", "images", "bmp_v5_alpha.bmp")); !bytes.Equal(got, read(t, "testdata", "alpha", "bmp_v5_alpha.a")) {
+		t.Error("alpha differs from Pillow's")
+	}
+	if slices.Min(alphaOf(t, read(t, "testdata", "images", "bmp_32.bmp"))) != opaque {
+		t.Error("a BMP without a mask of alpha is not opaque")
+	}
+}
+
+// TestTransparentPixelsCountLess compares with Pillow's resize of an image with an alpha channel.
+func TestTransparentPixelsCountLess(t *testing.T) {
+	const width, height = 17, 21
+	golden, data := read(t, "testdata", "alpha", "noise.rgba"), read(t, "testdata", "alpha", "noise.png")
+	for _, interpolation := range []string{repository.PillowBox, repository.PillowBilinear, repository.PillowHamming, repository.PillowBicubic,
+		repository.PillowLanczos, repository.PillowNearest} {
+		in := bytesInput(width, height)
+		in.Color, in.Layout, in.Interpolation = repository.ColorRGBA, "nhwc", interpolation
+		plan, want := mustPlan(t, in), golden[:4*width*height]
+		golden = golden[4*width*height:]
+		if got := prepared(t, plan, data); !bytes.Equal(got, want) {
+			t.Errorf("%s differs from Pillow", interpolation)
+		}
+		img, err := plan.Decode(t.Context(), data, mustInfo(t, data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			row := make([]byte, plan.RowBytes())
+			if _, err := plan.Pack(img, row); err != nil || !bytes.Equal(row, want) {
+				t.Errorf("%s differs when it is packed again, %v", interpolation, err)
+			}
+		}
+		img.Close()
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 type Image struct {
 	mat         native
 	alpha       native // of an input of four channels; empty if the image is opaque
+	multiplied  bool   // the colors are multiplied by their alpha
 	orientation int
 	size        geometry.Image // orientation-corrected
 }

@@ -26,7 +26,10 @@ func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 	}
 	f := frame{size: g.Input, target: g.Target}
 	var scaled, alpha native
-	var err error
+	multiplied, err := p.multiply(img)
+	if err != nil {
+		return geometry.Transform{}, err
+	}
 	if f.color, scaled, err = p.resized(img, img.mat); err != nil {
 		return geometry.Transform{}, err
 	}
@@ -36,6 +39,9 @@ func (p *Plan) Pack(img *Image, row []byte) (geometry.Transform, error) {
 			return geometry.Transform{}, err
 		}
 		defer alpha.free()
+	}
+	if multiplied {
+		divide(f.color.pixels, f.alpha.pixels)
 	}
 	p.packer.pack(f, row)
 	return g.Transform, nil

@@ -122,7 +122,7 @@ func openWith(t *testing.T, limits admission.Limits, cfg Config, keys string, ch
 	}
 	s := &testServer{counts: &counts{}, admission: admission.New(limits)}
 	parts := Parts{Core: v2.New(engine, v2.Limits{Timeout: 10 * time.Second, Rows: 64, BodySize: 64 << 20, ImageSize: 1 << 20, Control: true}, "fovea", "test"), Guard: guard,
-		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 5 * time.Second, Log: log}
+		Health: monitor, Admission: s.admission, Observer: s.counts, BodyTimeout: 20 * time.Second, Log: log}
 	change(&parts)
 	s.Server = New(cfg, parts)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -62,3 +62,45 @@ func TestFatalFaultEndsTheServerWhereConfigured(t *testing.T) {
 		})
 	}
 }
+
+// TestLostGPUEndsTheServerWhereConfigured: CUDA reports no fault, but the driver no longer has the GPU. It may come back before.
+func TestLostGPUEndsTheServerWhereConfigured(t *testing.T) {
+	for name, grace := range map[string]time.Duration{"after its grace": 15 * time.Second, "never by default": defaults().Shutdown.BrokenAfter} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var lost atomic.Bool
+				log := slog.New(slog.DiscardHandler)
+				check := func() health.Finding {
+					if lost.Load() {
+						return health.Finding{Reasons: []string{"cuda:0: lost"}, GPULost: true}
+					}
+					return health.Finding{}
+				}
+				s := &service{cfg: defaults(), log: log, monitor: health.New(&lostGPU{}, log, check)}
+				s.monitor.Loaded()
+				s.cfg.Shutdown.BrokenAfter = grace
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				go s.monitor.Watch(ctx, watchEvery)
+				go func() {
+					for _, state := range []bool{true, false, true} { // for ten seconds, not for ten, for good
+						time.Sleep(10*time.Second + watchEvery/2)
+						lost.Store(state)
+					}
+				}()
+				begin := time.Now()
+				err := s.loop(ctx)
+				took := time.Since(begin)
+				if grace == 0 {
+					if err != nil || took != time.Hour {
+						t.Errorf("it ended with %v after %s", err, took)
+					}
+					return
+				}
+				if earliest := 30*time.Second + grace; exitcode.Of(err) != exitcode.Restart || took < earliest || took > earliest+5*time.Second {
+					t.Errorf("it ended with %v after %s", err, took)
+				}
+			})
+		})
+	}
+}

@@ -48,10 +48,16 @@ func modelsSubcommand(use, short string, args cobra.PositionalArgs, do modelsFun
 
 func pullCommand() *cobra.Command {
 	var all bool
+	var definitions string
 	c := modelsSubcommand("pull NAME…", "Fetch the weights of models", cobra.ArbitraryArgs,
 		func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
 			if all == (len(names) > 0) {
 				return errors.New("models pull: name the models, or give --all")
+			}
+			if definitions != "" {
+				if _, err := repository.LinkDefinitions(cfg.Repository.Dir, definitions); err != nil {
+					return fmt.Errorf("models pull --definitions: %w", err)
+				}
 			}
 			if all {
 				names = pullable()
@@ -64,6 +70,7 @@ func pullCommand() *cobra.Command {
 			return errors.Join(errs...)
 		})
 	c.Flags().BoolVar(&all, "all", false, "all shipped models that have a download address")
+	c.Flags().StringVar(&definitions, "definitions", "", "first link the definitions in this folder of the repository, such as .definitions, into the models' folders")
 	return c
 }
 

@@ -180,8 +180,10 @@ func (o *optimization) prepare() error {
 		return err
 	}
 	o.source = chosen[0]
-	if task := o.source.entry.Definition.Task; !task.Comparable() {
-		return fmt.Errorf("the task of model %s is %s, of which predictions are not compared: only classes and boxes are", o.source.model, task)
+	if task := o.source.entry.Definition.Task; task == repository.NoTask {
+		return fmt.Errorf("model %s has no task, so that there are no predictions to compare", o.source.model)
+	} else if !task.IsCompared() {
+		return fmt.Errorf("the task of model %s is %s; predictions are compared by classes or boxes, which it has none of", o.source.model, task)
 	}
 	weights, err := o.source.entry.Weights(o.source.found())
 	if err != nil {

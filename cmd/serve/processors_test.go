@@ -3,15 +3,16 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
+
+	"fovea/internal/cores"
 )
 
 // TestServeHasAProcessorToSpare: runs in C may hold as many processors as there are cores. GOMAXPROCS in the environment is
 // kept.
 func TestServeHasAProcessorToSpare(t *testing.T) {
-	want := runtime.GOMAXPROCS(0)
+	want := cores.Count()
 	if os.Getenv("GOMAXPROCS") == "" {
 		want++
 	}

@@ -15,6 +15,7 @@ import (
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/access"
+	"fovea/internal/cgroup"
 	"fovea/internal/cores"
 	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
@@ -65,6 +66,7 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	s := &service{cfg: cfg, repo: repo, log: log, lines: lines, signals: make(chan os.Signal, 4), served: make(chan error, 1), servedGRPC: make(chan error, 1), synced: make(chan error, 1),
 		started: make(chan error, 1)}
 	cores.AddProcessor()
+	cgroup.LimitGo()
 	signal.Notify(s.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(s.signals)
 	if err := s.open(ctx); err != nil {
@@ -129,13 +131,18 @@ func (s *service) open(ctx context.Context) (err error) {
 }
 
 // loop runs until a signal (nil) or an error ends the server: also, unless shutdown.broken_after is 0, that long after a
-// fault that requires a restart.
+// fault that requires a restart, or after it has lost its GPU and could not serve since.
 func (s *service) loop(ctx context.Context) error {
 	grace, broken := s.cfg.Shutdown.BrokenAfter, s.monitor.Broken()
 	if grace == 0 {
 		broken = nil
 	}
-	var poll, fatal <-chan time.Time
+	var poll, fatal, lost <-chan time.Time
+	if grace > 0 {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		lost = ticker.C
+	}
 	if s.cfg.Repository.Poll > 0 {
 		ticker := time.NewTicker(s.cfg.Repository.Poll)
 		defer ticker.Stop()
@@ -164,6 +171,10 @@ func (s *service) loop(ctx context.Context) error {
 		case <-broken:
 			s.log.Error("this fault requires a restart; exiting after shutdown.broken_after", "after", grace, "error", s.monitor.Err())
 			broken, fatal = nil, time.After(grace)
+		case <-lost:
+			if s.monitor.LostFor() >= grace {
+				return exitcode.ForRestart(fmt.Errorf("a restart is required: GPU lost for shutdown.broken_after (%s)", grace))
+			}
 		case <-fatal:
 			return exitcode.ForRestart(fmt.Errorf("a restart is required: %w", s.monitor.Err()))
 		case <-poll:

@@ -152,6 +152,8 @@ func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, chose
 	}
 	limit := o.limit
 	switch {
+	case !definition.Task.IsCompared():
+		err = fmt.Errorf("the task of %s is %s; predictions are compared by classes or boxes, which it has none of", chosen[0], definition.Task)
 	case len(chosen) > 1:
 		images, limit = verify.Spread(images, limit), 0
 		expected, err = o.predicted(ctx, engine, chosen[1], images)
@@ -237,9 +239,6 @@ func definitionOf(engine *inference.Engine, v chosenVersion) (repository.Definit
 		return repository.Definition{}, err
 	}
 	defer loaded.Close()
-	if task := loaded.Definition().Task; !task.Comparable() {
-		return repository.Definition{}, fmt.Errorf("the task of %s is %s, of which predictions are not compared: only classes and boxes are", v, task)
-	}
 	return loaded.Definition(), nil
 }
 

@@ -74,11 +74,11 @@ var (
 	cachedLine = regexp.MustCompile(`^#(\d+) CACHED$`)
 )
 
-// steps runs a build in a folder and returns its steps.
-func steps(t *testing.T, dir string) []step {
+// steps runs a build in a folder, with more arguments, and returns its steps.
+func steps(t *testing.T, dir string, args ...string) []step {
 	t.Helper()
 	var out bytes.Buffer
-	if err := build(&out, dir, "-t", "fovea-test:changed"); err != nil {
+	if err := build(&out, dir, append(args, "-t", "fovea-test:changed")...); err != nil {
 		t.Fatal(err)
 	}
 	byNumber := map[string]*step{}

@@ -18,8 +18,9 @@ type project struct {
 	args []string
 }
 
-// compose prepares a project with a separate name, ports, images and volume. The helper is mounted into its services.
-func compose(t *testing.T, settings map[string]string) *project {
+// compose prepares a project with a separate name, ports, images and volume. The helper is mounted into its
+// services. The profiles of the server are active, and those given.
+func compose(t *testing.T, settings map[string]string, profiles ...string) *project {
 	t.Helper()
 	dir := t.TempDir()
 	env, override := filepath.Join(dir, "env"), filepath.Join(dir, "override.yaml")
@@ -36,6 +37,9 @@ func compose(t *testing.T, settings map[string]string) *project {
 	}
 	p := &project{t, []string{"compose", "--project-name", "fovea-imagetest", "--env-file", env,
 		"--file", "compose.yaml", "--file", override, "--profile", "gpu", "--profile", "gpu-cdi"}}
+	for _, profile := range profiles {
+		p.args = append(p.args, "--profile", profile)
+	}
 	t.Cleanup(func() {
 		if _, err := tryDocker(t, append(p.args, "down", "--volumes", "--timeout", "5")...); err != nil {
 			t.Error(err)

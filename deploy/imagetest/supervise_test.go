@@ -190,8 +190,8 @@ func TestComposeSupervisesGPUs(t *testing.T) {
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	text := "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends systemd && rm -rf /var/lib/apt/lists/* " +
-		"&& groupadd -r docker && ln -s /bin/true /usr/local/bin/supervise\nCOPY supervise.* /etc/systemd/system/\n"
-	for _, unit := range []string{"supervise.service", "supervise.socket"} {
+		"&& groupadd -r docker && ln -s /bin/true /usr/local/bin/supervise\nCOPY supervise* /etc/systemd/system/\n"
+	for _, unit := range []string{"supervise.service", "supervise.socket", "supervise-grpc.socket"} {
 		data, err := os.ReadFile(filepath.Join(root(), "deploy/systemd", unit))
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +212,7 @@ func TestUnits(t *testing.T) {
 		t.Helper()
 		return docker(t, append([]string{"run", "--rm", "--network", "none", image}, args...)...)
 	}
-	in("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/supervise.service", "/etc/systemd/system/supervise.socket")
+	in("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/supervise.service", "/etc/systemd/system/supervise.socket", "/etc/systemd/system/supervise-grpc.socket")
 	// 0 is safe, 10 is exposed; the threshold is in tenths.
 	judged := in("systemd-analyze", "security", "--offline=true", "--threshold=16", "/etc/systemd/system/supervise.service")
 	t.Log(judged[strings.LastIndex(judged, "→"):])

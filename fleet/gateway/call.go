@@ -26,11 +26,10 @@ type call struct {
 	messages *messages
 	stream   bool
 
-	begun   bool // the response's headers are written
-	timed   bool // the response has a deadline
-	bytes   int64
-	status  codes.Code
-	message string
+	begun  bool // the response's headers are written
+	timed  bool // the response has a deadline
+	bytes  int64
+	status codes.Code
 }
 
 // errMoved: the stream's next message is for another replica.
@@ -79,7 +78,7 @@ func (c *call) run(route access.Route, leave func()) error {
 	}
 }
 
-// leg sends messages to one replica and passes on its answers. It returns errMoved if the stream goes on at another.
+// leg sends messages to one replica and passes on its answers. It returns errMoved if the stream continues at another.
 func (c *call) leg(ctx context.Context) error {
 	rc, m := c.rc, c.messages
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, requestContextKey{}, rc))
@@ -106,7 +105,7 @@ func (c *call) leg(ctx context.Context) error {
 	return c.end(res)
 }
 
-// movable reports whether a stream whose messages are all answered goes on at another replica: its reading was stopped, its replica
+// movable reports whether a stream whose messages are all answered continues at another replica: its reading was stopped, its replica
 // shuts down, or its connection was lost.
 func (c *call) movable(res *http.Response, failed error, stopped bool) bool {
 	_, gone := errors.AsType[*readerError](failed)

@@ -87,7 +87,7 @@ func TestStatusIsPassedOn(t *testing.T) {
 
 func TestLargeAndCompressedMessages(t *testing.T) {
 	f := startCalls(t, nil, replicasOf(startReplica(t, "a", nil))...)
-	for _, size := range []int{0, 1, firstBytes - prefixSize, firstBytes, 4 << 10, 100 << 10, 20 << 20} {
+	for _, size := range []int{0, 1, firstBytes - prefixSize, firstBytes, 4 << 10, 100 << 10, 5 << 20} {
 		for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 			sent := inference("x", size)
 			for i := range sent.RawInputContents[0] {
@@ -165,7 +165,7 @@ func TestReflectionIsForwarded(t *testing.T) {
 		}
 	}
 	_ = stream.CloseSend()
-	if _, err := stream.Recv(); err != io.EOF {
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 }
@@ -235,27 +235,34 @@ func postCall(t *testing.T, address, path string, header http.Header) http.Heade
 func TestCanceledCalls(t *testing.T) {
 	over := make(chan error, 1)
 	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, _ *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
+	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
 		err := a.hold(ctx, nil)
-		over <- err
+		if m.GetId() == "cancel" {
+			over <- err
+		}
 		return nil, err
 	}
 	f := startCalls(t, nil, a.Replica)
 	for range failureThreshold {
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := f.infer(ctx, "1"); status.Code(err) != codes.Canceled {
+		before, ended := a.hits.Load(), make(chan error)
+		go func() {
+			_, err := f.infer(ctx, "cancel")
+			ended <- err
+		}()
+		until(t, "the replica has the call", func() bool { return a.hits.Load() > before })
+		cancel()
+		if err := wait(t, "the call ends", ended); status.Code(err) != codes.Canceled {
 			t.Error(err)
 		}
 		if err := wait(t, "the replica's call ends", over); !errors.Is(err, context.Canceled) {
 			t.Errorf("it ended with %v", err)
 		}
 		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := f.infer(ctx, "1"); status.Code(err) != codes.DeadlineExceeded {
+		if _, err := f.infer(ctx, "deadline"); status.Code(err) != codes.DeadlineExceeded {
 			t.Error(err)
 		}
 		cancel()
-		wait(t, "the replica's call ends", over)
 	}
 	until(t, "the end of the calls", func() bool { return f.inFlight.Load() == 0 })
 	if s := f.balancer.Status()[0]; s.Bad != 0 || s.State != Ready || s.InFlight != 0 {
@@ -263,7 +270,7 @@ func TestCanceledCalls(t *testing.T) {
 	}
 }
 
-// rawCall is a replica of HTTP/2 that answers each stream as told.
+// rawCall is a replica of HTTP/2 that answers each stream with given frames.
 func rawCalls(t *testing.T, id string, serve func(c net.Conn, r *bufio.Reader)) Replica {
 	t.Helper()
 	r := raw(t, id, serve)
@@ -304,7 +311,7 @@ func TestRetryOfCalls(t *testing.T) {
 	fails := func(code codes.Code) func(*testing.T) Replica {
 		return func(t *testing.T) Replica {
 			return startReplica(t, "first", func(context.Context, *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-				return nil, status.Error(code, "as told")
+				return nil, status.Error(code, "for a test")
 			}).Replica
 		}
 	}
@@ -367,7 +374,12 @@ func TestRetryOfCalls(t *testing.T) {
 					return answerTo(id, m), nil
 				}).Replica)
 			}
-			f := startCalls(t, func(c *Config) { c.ResponseTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f := startCalls(t, func(cfg *Config) {
+				cfg.ReplayMemory = 8 << 20
+				if c.reason == "timeout" {
+					cfg.ResponseTimeout = time.Second
+				}
+			}, replicas...)
 			f.retrier.spareTimeout = 50 * time.Millisecond
 			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 			defer cancel()

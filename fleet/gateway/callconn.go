@@ -209,10 +209,10 @@ func (s *callStream) Read(p []byte) (int, error) {
 		a.waiting.Store(0)
 	}
 	n, err := s.stream.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		a.wrote.Store(true)
 	}
-	if n > 0 || err == io.EOF {
+	if n > 0 || errors.Is(err, io.EOF) {
 		a.wait()
 	}
 	return n, err
@@ -247,7 +247,7 @@ func (b *callBody) begin(res *http.Response) error {
 	for n == 0 && !b.ended {
 		var err error
 		n, err = b.ReadCloser.Read(buf)
-		b.ended = err == io.EOF
+		b.ended = errors.Is(err, io.EOF)
 		if err != nil && !b.ended {
 			return err
 		}
@@ -271,7 +271,7 @@ func (b *callBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.ReadCloser.Read(p)
-	b.ended = err == io.EOF
+	b.ended = errors.Is(err, io.EOF)
 	return n, err
 }
 

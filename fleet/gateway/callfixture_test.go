@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/admission"
 	"fovea/internal/httpserver"
 )
 
@@ -34,7 +37,12 @@ type callFixture struct {
 
 func startCalls(t testing.TB, change func(*Config), replicas ...Replica) *callFixture {
 	t.Helper()
-	return serveCalls(t, start(t, change, replicas...))
+	return serveCalls(t, start(t, func(c *Config) {
+		c.DialTimeout, c.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
+		if change != nil {
+			change(c)
+		}
+	}, replicas...))
 }
 
 func serveCalls(t testing.TB, f *fixture) *callFixture {
@@ -171,7 +179,7 @@ func (r *callReplica) ModelStreamInfer(stream grpc.BidiStreamingServer[pb.ModelI
 	r.streams.Add(1)
 	for {
 		m, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -214,4 +222,18 @@ func replicasOf(list ...*callReplica) (replicas []Replica) {
 		replicas = append(replicas, r.Replica)
 	}
 	return replicas
+}
+
+// admissionFor admits a number of requests.
+func admissionFor(c Config, requests int64) *admission.Controller {
+	limits := c.admissionLimits()
+	limits.Requests = requests
+	return admission.New(limits)
+}
+
+func rewrite(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

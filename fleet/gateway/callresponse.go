@@ -154,7 +154,7 @@ func (c *call) explain(ctx context.Context, err error) error {
 	return bodyError(err, c.r.Context().Err() != nil)
 }
 
-// cut is the error for a response that has begun and does not go on.
+// cut is the error for a response that has begun and does not continue.
 func (c *call) cut(ctx context.Context, err error) error {
 	gone, isGone := errors.AsType[*readerError](err)
 	switch cause := context.Cause(ctx); {

@@ -50,18 +50,20 @@ func TestStream(t *testing.T) {
 	for i := range 100 {
 		exchange(t, stream, itoa(i), "a")
 	}
-	for i := range 50 {
-		if err := stream.Send(inference(itoa(i), 10_000)); err != nil {
-			t.Fatal(err)
+	go func() {
+		for i := range 50 {
+			if err := stream.Send(inference(itoa(i), 10_000)); err != nil {
+				t.Errorf("message %d: %v", i, err)
+			}
 		}
-	}
-	_ = stream.CloseSend()
+		_ = stream.CloseSend()
+	}()
 	for i := range 50 {
 		if m, err := stream.Recv(); err != nil || m.GetInferResponse().GetId() != itoa(i) || len(m.GetInferResponse().GetRawOutputContents()[0]) != 10_000 {
 			t.Fatalf("%d: %v", i, err)
 		}
 	}
-	if _, err := stream.Recv(); err != io.EOF {
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)
 	}
 	until(t, "the end of the call", func() bool { return f.inFlight.Load() == 0 })
@@ -91,7 +93,7 @@ func TestErrorsInAStream(t *testing.T) {
 	}
 }
 
-// A stream whose replica leaves rotation goes on at another one. No message is lost, and none is sent twice.
+// A stream whose replica leaves rotation continues at another one. No message is lost, and none is sent twice.
 func TestStreamMovesToAnotherReplica(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *callFixture, Replica){
 		"drained": func(t *testing.T, f *callFixture, _ Replica) {
@@ -143,7 +145,7 @@ func TestStreamMovesToAnotherReplica(t *testing.T) {
 			}
 			for _, s := range []inferStream{idle, busy} {
 				_ = s.CloseSend()
-				if _, err := s.Recv(); err != io.EOF {
+				if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 					t.Errorf("the end: %v", err)
 				}
 			}
@@ -257,7 +259,7 @@ func TestStreamWhoseReplicaIsLost(t *testing.T) {
 			if c.code == codes.OK {
 				exchange(t, stream, "last", "")
 				_ = stream.CloseSend()
-				if _, err := stream.Recv(); err != io.EOF {
+				if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 					t.Errorf("the end: %v", err)
 				}
 			}
@@ -315,13 +317,13 @@ func TestShutdownEndsStreams(t *testing.T) {
 
 // A client that does not read its answers holds the replica back: the gateway takes what it buffers for a connection, and no more.
 func TestSlowReaderOfAStream(t *testing.T) {
-	const size = 100 << 10
+	const size, messages, most = 100 << 10, 60, 2 * streamMessages
 	a := startReplica(t, "a", nil)
 	f := startCalls(t, nil, a.Replica)
 	stream := f.open(t)
 	var sent sync.WaitGroup
 	sent.Go(func() {
-		for range 500 {
+		for range messages {
 			if stream.Send(inference("x", size)) != nil {
 				return
 			}
@@ -336,11 +338,10 @@ func TestSlowReaderOfAStream(t *testing.T) {
 		last = now
 		return done
 	})
-	// What the client, the gateway and the replica buffer of answers, and the sockets between them.
-	if bytes := last * size; bytes > 24<<20 {
-		t.Errorf("the replica has answered %d messages of %d bytes that nobody reads", last, size)
+	if last > most { // those that may be without an answer, and what fits into the windows of flow control
+		t.Errorf("the replica has answered %d messages of %d bytes that no one reads", last, size)
 	}
-	for range 500 {
+	for range messages {
 		if m, err := stream.Recv(); err != nil || len(m.GetInferResponse().GetRawOutputContents()[0]) != size {
 			t.Fatal(err)
 		}
@@ -348,7 +349,7 @@ func TestSlowReaderOfAStream(t *testing.T) {
 	sent.Wait()
 }
 
-// The gateway has a limit of its own for streams that are open, however little they send.
+// The gateway limits streams that are open, however little they send.
 func TestOpenCallsAreLimited(t *testing.T) {
 	a := startReplica(t, "a", nil)
 	f := startCalls(t, func(c *Config) { c.MaxRequests, c.ClientShare = 2, 1 }, a.Replica)
@@ -359,7 +360,7 @@ func TestOpenCallsAreLimited(t *testing.T) {
 		t.Errorf("beyond the limit: %v", err)
 	}
 	_ = first.CloseSend()
-	if _, err := first.Recv(); err != io.EOF {
+	if _, err := first.Recv(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	until(t, "another call is taken", func() bool {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(cleaning{m}) }
+
+// cleaning removes what the tests have built when they are over.
+type cleaning struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (m cleaning) Run() int {
+	code := m.M.Run()
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
+	}
+	return code
+}
 
 // testTimeout bounds every wait of a test.
 const testTimeout = 20 * time.Second

@@ -91,7 +91,7 @@ func newMessages(g *Gateway, w http.ResponseWriter, r *http.Request, rc *request
 // follows. The error is errHalted or the call's.
 func (m *messages) await() (bool, error) {
 	if len(m.head) == 0 {
-		if err := m.begin(); err == io.EOF {
+		if err := m.begin(); errors.Is(err, io.EOF) {
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -155,7 +155,7 @@ func (m *messages) fill(p []byte) (int, error) {
 	switch {
 	case m.left == 0, n > 0 && err == nil:
 		return n, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -188,7 +188,7 @@ func (m *messages) begin() error {
 	if m.prefix == nil {
 		data, err := m.nextPrefix()
 		if err != nil {
-			m.ended = err == io.EOF
+			m.ended = errors.Is(err, io.EOF)
 			return err
 		}
 		m.prefix = data

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,13 +39,30 @@ type realReplica struct {
 	exited chan struct{}
 }
 
+// buildServer builds the real server once, in a folder that TestMain removes.
+var buildServer = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gateway")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	program := filepath.Join(dir, "serve")
+	if out, err := exec.Command("go", "build", "-o", program, "fovea/cmd/serve").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// builtIn is the folder of the server, if it was built.
+var builtIn string
+
 // realReplicas starts processes that serve models a and b, whose output is their input.
 func realReplicas(t *testing.T, n int) []*realReplica {
 	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "serve")
-	if out, err := exec.Command("go", "build", "-o", program, "fovea/cmd/serve").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := buildServer()
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := onnxwriter.Identity(onnxwriter.Float, "n", 4).Bytes()
 	for _, model := range []string{"a", "b"} {
@@ -119,7 +137,7 @@ func startReal(t *testing.T, program, models, id string) *realReplica {
 	return r
 }
 
-// row is a request with numbers of its own.
+// row is a request with distinct numbers.
 func row(model string, n int) *pb.ModelInferRequest {
 	return &pb.ModelInferRequest{ModelName: model, Id: itoa(n), Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "FP32", Shape: []int64{1, 4}}},
 		RawInputContents: [][]byte{binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(n)), uint64(n))}}
@@ -228,7 +246,7 @@ func TestRealReplicasUnderLoad(t *testing.T) {
 	endCalls()
 	for _, stream := range streams {
 		_ = stream.CloseSend()
-		if _, err := stream.Recv(); err != io.EOF {
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("the end of a stream: %v", err)
 		}
 	}

@@ -504,3 +504,44 @@ func TestFloodIsHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// A server behind a gateway keeps to the models that it says; who sends the header can only do less.
+func TestModelsThatAGatewaySays(t *testing.T) {
+	h := http.Header{ModelsHeader: {"forged"}}
+	(&Client{key: &apikey.Key{Name: "camera", Models: []string{"cats", "a,b c", "100%"}}}).Restrict(h)
+	f := open(t, Config{})
+	from := Caller{Remote: "192.0.2.1:1", Models: h[ModelsHeader]}
+	c, _, err := f.Enter(CallOf("/inference.GRPCInferenceService/ModelInfer", ""), from)
+	if err != nil || c.Key() != "" {
+		t.Fatal(c, err)
+	}
+	for model, allowed := range map[string]bool{"cats": true, "cats.image": true, "a,b c": true, "100%": true, "a": false, "dogs": false, "": false, "forged": false} {
+		if err := c.MayUse(model); (err == nil) != allowed {
+			t.Errorf("%q: %v", model, err)
+		}
+	}
+	if got := c.Usable([]string{"dogs", "cats"}); len(got) != 1 || got[0] != "cats" {
+		t.Errorf("usable: %v", got)
+	}
+	for _, route := range []Route{{Model: "dogs"}, {Named: true}} {
+		if _, _, err := f.Enter(route, from); code(err) != apierror.PermissionDenied {
+			t.Errorf("%+v: %v", route, err)
+		}
+	}
+	again := http.Header{}
+	if c.Restrict(again); len(again) != 1 || again[ModelsHeader][0] != h[ModelsHeader][0] {
+		t.Errorf("passed on as %v, not %v", again, h)
+	}
+
+	keyed := open(t, Config{}, apikey.Key{Name: "all", Scopes: []string{"predict"}})
+	from.Authorization = []string{"Bearer " + keyed.keys["all"]}
+	if c, _, err := keyed.Enter(Route{Model: "dogs"}, from); err != nil || c.MayUse("dogs") != nil {
+		t.Errorf("a server with keys: %v", err)
+	}
+	for _, free := range []*Client{nil, {}, {key: &apikey.Key{Name: "all"}}} {
+		h := http.Header{ModelsHeader: {"forged"}}
+		if free.Restrict(h); len(h) > 0 {
+			t.Errorf("a client that may use all models: %v", h)
+		}
+	}
+}

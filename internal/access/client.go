@@ -22,7 +22,7 @@ type Caller struct {
 }
 
 // ModelsHeader has the models that a client may use, as a gateway says that has checked its key and cannot see which models the client's
-// messages name. A server without keys of its own keeps to it. It can only restrict a client, so that it need not be trusted.
+// messages name. A server without API keys keeps to it. It can only restrict a client, so that it need not be trusted.
 const ModelsHeader = "X-Fovea-Models"
 
 // CallerOf returns the sender of an HTTP request.

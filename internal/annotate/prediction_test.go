@@ -67,7 +67,7 @@ func TestScaledPredictions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before := (color.RGBA{99, 99, 99, 255}); drawn.RGBAAt(300, 300) == before || drawn.RGBAAt(310, 300) != before || drawn.RGBAAt(200, 300) == before {
-		t.Errorf("the mask is %v, beside it %v, the border %v", drawn.RGBAAt(300, 300), drawn.RGBAAt(310, 300), drawn.RGBAAt(200, 300))
+		t.Errorf("the mask is %v, next to it %v, the border %v", drawn.RGBAAt(300, 300), drawn.RGBAAt(310, 300), drawn.RGBAAt(200, 300))
 	}
 }
 

@@ -21,3 +21,20 @@ func TestAddProcessor(t *testing.T) {
 		t.Errorf("%d processors for %d cores after a second call", runtime.GOMAXPROCS(0), Count())
 	}
 }
+
+func TestCoresOfACPULimit(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	for _, test := range []struct {
+		processors int
+		limit      float64
+		want       int
+	}{{8, 0, 8}, {2, 0.2, 1}, {2, 1, 1}, {2, 1.5, 2}, {4, 4, 4}, {2, 64, 2}} {
+		if got := within(test.processors, test.limit); got != test.want {
+			t.Errorf("%d processors, a limit of %v: %d cores; want %d", test.processors, test.limit, got, test.want)
+		}
+	}
+	t.Setenv("GOMAXPROCS", "2")
+	if got := within(2, 0.5); got != 2 {
+		t.Errorf("%d cores; the environment says 2", got)
+	}
+}

@@ -222,6 +222,7 @@ func embeddingByShape(b *builder) bool {
 		return false
 	}
 	if face {
+		b.assume("task", string(repository.Embedding), "112 × 112 pixels and a BatchNormalization at the end are those of ArcFace")
 		const usual = "InsightFace's ArcFaceONNX" // python-package/insightface/model_zoo/arcface_onnx.py
 		b.assumed(func() {
 			b.stretch(repository.OpenCVLinear, usual)

@@ -111,7 +111,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), openVINOLayouts(), edgeLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), openVINOLayouts(), edgeLayouts(), taskLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {

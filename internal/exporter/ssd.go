@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"slices"
+	"strings"
 
 	"fovea/internal/repository"
 )
@@ -67,8 +68,8 @@ func (b *builder) pytorchSSD() {
 	b.usualSize(300, usual)
 }
 
-// tables finds the only outputs of boxes [N,n,4] and of scores [N,n,classes]. Of two with four numbers, a softmax or sigmoid makes
-// the scores.
+// tables finds the only outputs of boxes [N,n,4] and of scores [N,n,classes]. Of two with four numbers, a softmax or the name
+// tells the scores.
 func (b *builder) tables() (f finished) {
 	var others []*repository.TensorInfo
 	for i := range b.graph.Outputs {
@@ -80,7 +81,7 @@ func (b *builder) tables() (f finished) {
 		switch {
 		case f.scores == nil && (op == "Softmax" || op == "Sigmoid" && t.Shape[2] != 4):
 			f.scores = t
-		case f.boxes == nil && t.Shape[2] == 4:
+		case f.boxes == nil && t.Shape[2] == 4 && !isNamedScores(t.Name):
 			f.boxes = t
 		default:
 			others = append(others, t)
@@ -93,6 +94,13 @@ func (b *builder) tables() (f finished) {
 		return finished{}
 	}
 	return f
+}
+
+// isNamedScores reports whether an output is called like scores.
+func isNamedScores(name string) bool {
+	return slices.ContainsFunc([]string{"score", "logit", "prob", "conf", "cls", "class"}, func(s string) bool {
+		return strings.Contains(strings.ToLower(name), s)
+	})
 }
 
 // detectionOutput recognizes Caffe's and OpenVINO's layer DetectionOutput: [1,1,n,7] with the batch's row, the class, the score and

@@ -36,7 +36,7 @@ type frameReader struct {
 	left  int              // bytes of the last frame that have not arrived yet
 }
 
-// newFrameReader returns the reader of a connection; nil for one with TLS, which has blocks of its own.
+// newFrameReader returns the reader of a connection; nil for one with TLS, whose records are blocks already.
 func newFrameReader(c net.Conn) *frameReader {
 	socket, ok := c.(syscall.Conn)
 	if !ok {

@@ -30,9 +30,6 @@ func (t Task) FindsObjects() bool {
 	return slices.Contains([]Task{Detection, OrientedDetection, InstanceSegmentation, Pose}, t)
 }
 
-// Comparable reports whether predictions of a task are compared between versions: classes, and boxes.
-func (t Task) Comparable() bool { return t == Classification || t.FindsObjects() }
-
 // The values of Output.Decode of tasks besides classification and detection.
 const (
 	DecodeYuNet     = "yunet"      // YuNet: classes, objectness, boxes and points of each stride
@@ -304,6 +301,9 @@ func (d *Definition) yunetOutputs(outputs []TensorInfo, errs *config.Errors) (na
 	}
 	return names
 }
+
+// IsCompared reports whether predictions of a task can be compared with others: by classes or boxes. Masks, points and angles are not.
+func (t Task) IsCompared() bool { return t == Classification || t.FindsObjects() }
 
 func taskNames() []string {
 	names := make([]string, len(Tasks()))

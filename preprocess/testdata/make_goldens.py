@@ -303,19 +303,25 @@ def make_gray():
 
 
 def make_alpha():
-    """The alpha of the WebP that have one, and of two more with alpha of other kinds: noise, and two values."""
+    """The alpha of the BMP and the WebP that have one, and of two more with alpha of other kinds: noise, and two values. And what Pillow
+    makes of an image with noise and its alpha when it resizes it, with each filter."""
     random = np.random.default_rng(3)
     rgba = with_alpha(scene())
     for name, alpha in (("noise", random.integers(0, 256, (72, 96))), ("values", random.integers(0, 2, (72, 96)) * 200 + 30)):
         rgba.putalpha(Image.fromarray(alpha.astype(np.uint8)))
         (HERE / "alpha" / f"webp_lossy_{name}.webp").write_bytes(encoded(rgba, "WEBP", quality=80, exact=True))
     files = list((HERE / "alpha").glob("*.webp"))
+    files.append(HERE / "images" / "bmp_v5_alpha.bmp")
     for name in ("lossy_alpha", "lossless_alpha", "animated_lossless", "animated_small"):
         files.append(HERE / "images" / f"webp_{name}.webp")
     for file in files:
         image = Image.open(file)
         image.seek(0)
         (HERE / "alpha" / f"{file.stem}.a").write_bytes(image.convert("RGBA").getchannel("A").tobytes())
+    noise = Image.fromarray(random.integers(0, 256, (30, 40, 4)).astype(np.uint8), "RGBA")
+    noise.save(HERE / "alpha" / "noise.png")
+    filters = (Image.BOX, Image.BILINEAR, Image.HAMMING, Image.BICUBIC, Image.LANCZOS, Image.NEAREST)
+    (HERE / "alpha" / "noise.rgba").write_bytes(b"".join(noise.resize((17, 21), f).tobytes() for f in filters))
 
 
 def main():

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"fovea/tools/bench/peers"
+
+	"golang.org/x/sys/unix"
 )
 
 // options are the flags of every verb.
@@ -36,6 +38,8 @@ type options struct {
 	GPU         gpuOptions
 	Slow        slowOptions
 	Access      accessOptions
+	Pinned      bool         // the clients have other cores than what is measured
+	cores       *unix.CPUSet // of what is measured; nil: all
 }
 
 func (o options) route() string { return "/v1/models/" + o.Model + "/predict" }
@@ -81,13 +85,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.Serve, "serve", "bin/serve", "the server's binary")
 	flags.StringVar(&o.ServeLog, "serve-log", "", "file for the server's log")
 	flags.StringVar(&o.Models, "models", "models", "models folder")
-	model := "efficientnet-lite0"
+	model, connections := "efficientnet-lite0", 16
 	if args[0] == "v2" {
-		model = "mobilenetv2-12-int8"
+		model, connections = "mobilenetv2-12-int8", 4
+		flags.BoolVar(&o.Pinned, "pinned", true, "the server and the loop have one core, and the clients the others")
 	}
 	flags.StringVar(&o.Model, "model", model, "model to use")
 	flags.StringVar(&o.Images, "images", "testdata/images", "folder of images")
-	flags.IntVar(&o.Connections, "connections", 16, "requests in flight")
+	flags.IntVar(&o.Connections, "connections", connections, "requests in flight")
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
 	flags.IntVar(&o.Rounds, "rounds", 3, "alternating measurements of each side")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak test")

@@ -42,7 +42,7 @@ func startServer(ctx context.Context, o options) (*server, error) {
 		}
 		s.cmd.Stdout, s.cmd.Stderr = file, file
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := o.start(s.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", o.Serve, err)
 	}
 	if err := proc.AwaitReady(ctx, s.base, 2*time.Minute); err != nil {

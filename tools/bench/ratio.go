@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -115,13 +116,16 @@ func loopProcess(ctx context.Context, verb string, o options) (rate, error) {
 	cmd := exec.CommandContext(ctx, self, verb, "-models", o.Models, "-model", o.Model, "-images", o.Images,
 		"-duration", o.Duration.String(), "-connections", strconv.Itoa(o.Connections),
 		"-saturating-int8="+strconv.FormatBool(o.Saturating))
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, os.Stderr
+	if err := o.start(cmd); err != nil {
+		return rate{}, fmt.Errorf("%s: %w", verb, err)
+	}
+	if err := cmd.Wait(); err != nil {
 		return rate{}, fmt.Errorf("%s: %w", verb, err)
 	}
 	var r rate
-	return r, json.Unmarshal(text, &r)
+	return r, json.Unmarshal(text.Bytes(), &r)
 }
 
 func printRate(out io.Writer, round int, side string, r rate) {

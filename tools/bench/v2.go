@@ -44,6 +44,11 @@ func v2Bench(ctx context.Context, o options, out io.Writer) error {
 	if len(images) == 0 {
 		return fmt.Errorf("no JPEG in %s", o.Images)
 	}
+	if o.Pinned {
+		if err := o.pinned(); err != nil {
+			return err
+		}
+	}
 	addr, err := proc.FreeAddress()
 	if err != nil {
 		return err

@@ -1,0 +1,157 @@
+//go:build cluster
+
+package helm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// state is the kit's folder of a node, with the file of its GPUs and those of a simulated NVML.
+func state(node string) string { return filepath.Join("/var/lib/cluster", node) }
+
+// onGPUs are the values of a release on simulated GPUs, with the CUDA image and a simulated CUDA.
+func onGPUs(n int) []string {
+	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,service.type=NodePort,service.nodePort=%d", n, nodePort),
+		"--set=shutdown.delaySeconds=5"}
+}
+
+// nvml writes what the simulated NVML of a node says about its four GPUs.
+func nvml(t *testing.T, node string, lost int) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(state(node), "gpus"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, i := "driver = 580.95.05\ncuda = 13000\n", 0
+	for line := range strings.Lines(string(file)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "nvidia.com/gpu" {
+			text += fmt.Sprintf("gpu%d.uuid = %s\ngpu%d.name = Simulated\ngpu%d.memory.total = 8589934592\n", i, f[1], i, i)
+			if i == lost {
+				text += fmt.Sprintf("gpu%d.lost = 1\n", i)
+			}
+			i++
+		}
+	}
+	// Rewritten in place: the file is mounted into the containers.
+	if err := os.WriteFile(filepath.Join(state(node), "nvml.txt"), []byte(text), 0o644); err != nil { //nolint:gosec // the pods' user reads it
+		t.Fatal(err)
+	}
+}
+
+// TestGPUs: a rollout with all GPUs taken, and a GPU that falls sick. Node 2 is not used.
+func TestGPUs(t *testing.T) {
+	const release, gpus = "gpu", 4
+	prepare(t)
+	kubectl(t, "cordon", "node-2")
+	defer kubectl(t, "uncordon", "node-2")
+	nvml(t, "node-1", -1)
+	install(t, release, onGPUs(gpus)...)
+	rolledOut(t, release, 5*time.Minute)
+	answers(t, address("http"))
+
+	t.Run("rollout with all GPUs taken", func(t *testing.T) {
+		l := steady(t, address("http"), "", rate)
+		begin := time.Now()
+		install(t, release, append(onGPUs(gpus), "--set=config.http.max_images=32")...)
+		fewest := gpus
+		done := make(chan error, 1)
+		go func() {
+			_, err := kubectlTry(t, "", "rollout", "status", "deployment/"+release+"-fovea", "--timeout=5m")
+			done <- err
+		}()
+		for rolling := true; rolling; {
+			select {
+			case err := <-done:
+				if rolling = false; err != nil {
+					t.Fatal(err)
+				}
+			case <-time.After(500 * time.Millisecond):
+				fewest = min(fewest, len(readyPods(t, release)))
+			}
+		}
+		l.none("rollout with all GPUs taken")
+		t.Logf("FIGURE rollout with all GPUs taken: %s, at least %d of %d ready", time.Since(begin).Round(time.Second), fewest, gpus)
+		if fewest < gpus-1 {
+			t.Errorf("only %d of %d were ready", fewest, gpus)
+		}
+	})
+	t.Run("one GPU sick", func(t *testing.T) {
+		install(t, release, append(onGPUs(gpus-1), "--set=config.http.max_images=32")...) // one healthy GPU is free
+		eventually(t, "three pods", time.Minute, func() bool { return len(pods(t, release)) == gpus-1 })
+		before := readyPods(t, release)
+		victim, gpu := ownerOf(t, before)
+		l := steady(t, address("http"), "", rate)
+		sick(t, "node-1", gpu)
+		begin := time.Now()
+		nvml(t, "node-1", gpu)
+		out := eventually(t, "the pod has left the Service", time.Minute, func() bool {
+			return !slices.ContainsFunc(readyPods(t, release), func(p podOf) bool { return p.Metadata.UID == victim.Metadata.UID })
+		})
+		eventually(t, "another pod has replaced it", 2*time.Minute, func() bool { return len(readyPods(t, release)) == gpus-1 })
+		t.Logf("FIGURE GPU sick: out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
+		failed, _ := l.result("one GPU sick")
+		after := readyPods(t, release)
+		for _, p := range before {
+			kept := slices.ContainsFunc(after, func(q podOf) bool { return q.Metadata.UID == p.Metadata.UID })
+			if moved := p.Metadata.UID == victim.Metadata.UID; kept == moved {
+				t.Errorf("pod %s on GPU %d: kept %v", p.Metadata.Name, gpu, kept)
+			}
+		}
+		if failed > 0 {
+			t.Errorf("%d requests failed", failed)
+		}
+	})
+	helmRun(t, "uninstall", release, "--wait")
+}
+
+// ownerOf returns a pod and the number of its GPU.
+func ownerOf(t *testing.T, all []podOf) (podOf, int) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(state("node-1"), "gpus"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		env := getPlain(t, p, "/metrics")
+		i := 0
+		for line := range strings.Lines(string(file)) {
+			if f := strings.Fields(line); len(f) == 3 && strings.Contains(env, f[1]) {
+				return p, i
+			}
+			i++
+		}
+	}
+	t.Fatal("no pod names its GPU in its metrics")
+	return podOf{}, 0
+}
+
+func getPlain(t *testing.T, p podOf, path string) string {
+	t.Helper()
+	return curlAt(t, "http://"+p.Status.PodIP+":8000"+path)
+}
+
+// sick has the device plugin report a GPU as unhealthy.
+func sick(t *testing.T, node string, gpu int) {
+	t.Helper()
+	path := filepath.Join(state(node), "gpus")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	lines[gpu] = strings.Replace(lines[gpu], " healthy", " sick", 1)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,253 @@
+//go:build cluster
+
+// These tests run on a real cluster, which make cluster-test starts: see docs/kubernetes.md for what they prove, and their figures.
+package helm
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fovea/internal/apikey"
+	"fovea/internal/testenv"
+)
+
+const (
+	space    = "fovea-test"
+	nodePort = 18580
+)
+
+// models is a folder of this machine that the nodes share, behind a PersistentVolume.
+var models = "/var/lib/fovea-cluster-test/models"
+
+func kubectlTry(t *testing.T, input string, args ...string) (string, error) {
+	t.Helper()
+	out, errs, err := run(t, []byte(input), "kubectl", append([]string{"--namespace=" + space}, args...)...)
+	if err != nil {
+		return out, fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, errs)
+	}
+	return strings.TrimSpace(out), nil
+}
+
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := kubectlTry(t, "", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func apply(t *testing.T, manifest string, args ...string) {
+	t.Helper()
+	if _, err := kubectlTry(t, manifest, append([]string{"apply", "--server-side", "--force-conflicts", "-f", "-"}, args...)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// helmTry runs Helm with a release's name space.
+func helmTry(t *testing.T, args ...string) error {
+	t.Helper()
+	out, errs, err := run(t, nil, program(t, "FOVEA_TEST_HELM"), append(args, "--namespace="+space)...)
+	if err != nil {
+		return fmt.Errorf("helm %s: %w: %s%s", strings.Join(args, " "), err, out, errs)
+	}
+	return nil
+}
+
+func helmRun(t *testing.T, args ...string) {
+	t.Helper()
+	if err := helmTry(t, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until something holds and returns how long that took.
+func eventually(t *testing.T, what string, limit time.Duration, holds func() bool) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for !holds() {
+		if time.Since(begin) > limit {
+			t.Fatalf("%s: not after %s\n%s", what, limit, kubectl(t, "get", "pods", "-o", "wide"))
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	return time.Since(begin)
+}
+
+// podOf is what a test reads of a pod.
+type podOf struct {
+	Metadata struct {
+		Name, UID         string
+		DeletionTimestamp string
+		Labels            map[string]string
+	}
+	Spec   struct{ NodeName string }
+	Status struct {
+		Phase      string
+		PodIP      string
+		Conditions []struct{ Type, Status string }
+	}
+}
+
+func (p podOf) ready() bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == "Ready" && c.Status == "True" {
+			return p.Metadata.DeletionTimestamp == ""
+		}
+	}
+	return false
+}
+
+// pods lists the pods of a release.
+func pods(t *testing.T, release string) (list []podOf) {
+	t.Helper()
+	var answer struct{ Items []podOf }
+	text := kubectl(t, "get", "pods", "-l", "app.kubernetes.io/instance="+release, "-o", "json")
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Items
+}
+
+func readyPods(t *testing.T, release string) (list []podOf) {
+	t.Helper()
+	for _, p := range pods(t, release) {
+		if p.ready() {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// fullStrength waits until a release has so many ready pods, and no other that is not on its way out.
+func fullStrength(t *testing.T, release string, n int, limit time.Duration) time.Duration {
+	t.Helper()
+	return eventually(t, fmt.Sprintf("%d ready pods", n), limit, func() bool { return len(readyPods(t, release)) == n })
+}
+
+// rolledOut waits for a rollout.
+func rolledOut(t *testing.T, release string, limit time.Duration) {
+	t.Helper()
+	kubectl(t, "rollout", "status", "deployment/"+release+"-fovea", "--timeout="+limit.String())
+}
+
+// common are the values of all releases here: the machine's cores are few.
+var common = []string{"--set=image.repository=fovea", "--set=image.pullPolicy=Never", "--set=strategy.minReadySeconds=3",
+	"--set=resources.requests.cpu=100m", "--set=resources.limits.cpu=1", "--set=resources.requests.memory=256Mi", "--set=resources.limits.memory=512Mi",
+	"--set=models.from=claim,models.claim.name=models,models.poll=1s", "--set=config.inference.models={classifier:required}",
+	"--set-string=podAnnotations.prometheus\\.io/scrape=true,podAnnotations.prometheus\\.io/port=8000"}
+
+// install installs or upgrades a release with further arguments.
+func install(t *testing.T, release string, args ...string) {
+	t.Helper()
+	helmRun(t, append(append([]string{"upgrade", "--install", release, "fovea"}, common...), args...)...)
+}
+
+// prepare makes the name space, restricted, and the volume with one model of one version.
+func prepare(t *testing.T) {
+	t.Helper()
+	writeModel(t, "1")
+	apply(t, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: `+space+`, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: fovea-models}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadOnlyMany]
+  storageClassName: none
+  claimRef: {namespace: `+space+`, name: models}
+  hostPath: {path: `+models+`}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: models, namespace: `+space+`}
+spec: {accessModes: [ReadOnlyMany], storageClassName: none, volumeName: fovea-models, resources: {requests: {storage: 1Gi}}}
+`)
+	eventually(t, "the claim is bound", time.Minute, func() bool { return kubectl(t, "get", "pvc", "models", "-o", "jsonpath={.status.phase}") == "Bound" })
+}
+
+// writeModel adds a version of the default classifier to the volume, without its self-test, which a simulated GPU could not pass. The
+// weights are put there under another name first.
+func writeModel(t *testing.T, version string) {
+	t.Helper()
+	const from = "../../models/efficientnet-lite0"
+	dir := filepath.Join(models, "classifier")
+	if err := os.MkdirAll(filepath.Join(dir, version), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	definition, err := os.ReadFile(filepath.Join(from, "model.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(definition), "self_test:")
+	labels, err := os.ReadFile(filepath.Join(from, "labels.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, err := os.ReadFile(filepath.Join(from, "1", "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"model.yaml": []byte(text), "labels.txt": labels, version + "/model.onnx": weights} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path+".new", data, 0o644); err != nil { //nolint:gosec // the pods' user reads it
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// secrets writes the Secrets of certificate and API keys: one key for the clients before, and one for those after. It returns the
+// certificate's serial number, and the newer key.
+func secrets(t *testing.T, ca *testenv.CA, before *apikey.Key) (serial string, key apikey.Key, secret string) {
+	t.Helper()
+	certificate, private := ca.Files(t.TempDir(), "fovea")
+	pair, err := tls.LoadX509KeyPair(certificate, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret = apikey.New()
+	key = apikey.Key{Name: "key-" + pair.Leaf.SerialNumber.Text(36), Hash: apikey.Hash(secret), Scopes: []string{"predict", "models"}}
+	text := "keys:\n" + key.Entry()
+	if before != nil {
+		text += before.Entry()
+	}
+	keys := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(keys, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, kubectl(t, "create", "secret", "tls", "fovea-tls", "--cert="+certificate, "--key="+private, "--dry-run=client", "-o", "yaml"))
+	apply(t, kubectl(t, "create", "secret", "generic", "fovea-keys", "--from-file=keys.yaml="+keys, "--dry-run=client", "-o", "yaml"))
+	return pair.Leaf.SerialNumber.String(), key, secret
+}
+
+// address is that of the release's NodePort.
+func address(scheme string) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, nodePort) }
+
+// answers waits until the NodePort answers: kube-proxy learns of a new Service after a few seconds.
+func answers(t *testing.T, url string) {
+	t.Helper()
+	eventually(t, url+" answers", time.Minute, func() bool {
+		client := http.Client{Timeout: 2 * time.Second}
+		response, err := client.Get(url + "/ready")
+		if err != nil {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	})
+}

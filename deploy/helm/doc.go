@@ -1,0 +1,2 @@
+// Package helm holds the chart of Fovea and its tests.
+package helm

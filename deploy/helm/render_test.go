@@ -1,0 +1,180 @@
+//go:build chart
+
+package helm
+
+import (
+	"errors"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write deploy/kubernetes/fovea.yaml")
+
+// rendered are the objects of a file of values and of further arguments, by kind and name.
+func rendered(t *testing.T, values string, args ...string) map[string]object {
+	t.Helper()
+	if values != "" {
+		args = append(args, "--values=testdata/values/"+values+".yaml")
+	}
+	text, err := helmTemplate(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]object{}
+	for _, o := range objects(t, text) {
+		found[o["kind"].(string)+" "+o.at("metadata", "name").(string)] = o
+	}
+	return found
+}
+
+// conforms checks objects against the schemas of Kubernetes and of the operators' resources.
+func conforms(t *testing.T, text string) error {
+	t.Helper()
+	out, errs, err := run(t, []byte(text), program(t, "FOVEA_TEST_KUBECONFORM"), "-strict", "-schema-location",
+		program(t, "FOVEA_TEST_KUBE_SCHEMAS")+"/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json")
+	if err != nil {
+		return errors.New(out + errs)
+	}
+	return nil
+}
+
+// sets lists the files of values.
+func sets(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/values/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no values: %v", err)
+	}
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".yaml"))
+	}
+	return names
+}
+
+// TestValuesMakeValidObjects: what every file of values makes is what the API server takes, restricted, and without lint.
+func TestValuesMakeValidObjects(t *testing.T) {
+	for _, name := range sets(t) {
+		t.Run(name, func(t *testing.T) {
+			file := "--values=testdata/values/" + name + ".yaml"
+			if out, errs, err := run(t, nil, program(t, "FOVEA_TEST_HELM"), "lint", "--strict", file, "fovea"); err != nil {
+				t.Errorf("%s%s", out, errs)
+			}
+			text, err := helmTemplate(t, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conforms(t, text); err != nil {
+				t.Error(err)
+			}
+			for _, o := range objects(t, text) {
+				if o["kind"] == "Deployment" {
+					restricted(t, o.at("spec", "template", "spec").(map[string]any))
+				}
+			}
+		})
+	}
+}
+
+func TestKubeconformRefusesAWrongKey(t *testing.T) {
+	text, err := helmTemplate(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range [][2]string{{"minReadySeconds:", "minReadySecond:"}, {"replicas: 2", "replicas: two"}, {"kind: Service\n", "kind: Servise\n"}} {
+		if conforms(t, strings.Replace(text, change[0], change[1], 1)) == nil {
+			t.Errorf("%s for %s is accepted", change[1], change[0])
+		}
+	}
+}
+
+// restricted checks a pod against what Pod Security's level restricted, and this chart beyond it, demand.
+func restricted(t *testing.T, pod object) {
+	t.Helper()
+	check := func(what string, holds bool) {
+		t.Helper()
+		if !holds {
+			t.Errorf("failed: %s", what)
+		}
+	}
+	check("runs as another user than root", pod.at("securityContext", "runAsNonRoot") == true)
+	check("seccomp is the runtime's", pod.at("securityContext", "seccompProfile", "type") == "RuntimeDefault")
+	check("no token", pod.at("automountServiceAccountToken") == false)
+	check("no variables of Services", pod.at("enableServiceLinks") == false)
+	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
+		check("no "+key, pod[key] == nil)
+	}
+	containers, _ := pod["containers"].([]any)
+	initial, _ := pod["initContainers"].([]any)
+	for _, c := range slices.Concat(containers, initial) {
+		container := object(c.(map[string]any))
+		name := container["name"].(string)
+		drop, _ := container.at("securityContext", "capabilities", "drop").([]any)
+		check(name+": no capabilities", len(drop) == 1 && drop[0] == "ALL" && container.at("securityContext", "capabilities", "add") == nil)
+		check(name+": no new privileges", container.at("securityContext", "allowPrivilegeEscalation") == false)
+		check(name+": read-only root", container.at("securityContext", "readOnlyRootFilesystem") == true)
+		check(name+": bounded memory", container.at("resources", "limits", "memory") != nil)
+		for _, m := range container["volumeMounts"].([]any) {
+			mount := m.(map[string]any)
+			writable := mount["mountPath"] == "/tmp" || name == "pull" && mount["mountPath"] == "/models"
+			check(name+": "+mount["mountPath"].(string)+" is read-only", writable || mount["readOnly"] == true)
+		}
+	}
+	allowed := []string{"configMap", "emptyDir", "secret", "persistentVolumeClaim", "image"}
+	for _, v := range pod["volumes"].([]any) {
+		for kind := range maps.Keys(v.(map[string]any)) {
+			check("volume of kind "+kind, kind == "name" || slices.Contains(allowed, kind))
+		}
+	}
+	check("/tmp is bounded memory", pod.at("volumes", "tmp", "emptyDir", "medium") == "Memory" && pod.at("volumes", "tmp", "emptyDir", "sizeLimit") != nil)
+}
+
+// plainExample are the objects for those without Helm.
+const plainExample = "../kubernetes/fovea.yaml"
+
+// TestPlainExampleIsTheChart: the example is what the chart's defaults make, without the labels that speak of Helm.
+func TestPlainExampleIsTheChart(t *testing.T) {
+	text, err := helmTemplate(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# Fovea for those without Helm: what the chart in deploy/helm makes of its defaults. make chart-test ARGS=-update writes it.\n" +
+		"#\n#   kubectl create namespace fovea\n#   kubectl apply --namespace fovea -f deploy/kubernetes/fovea.yaml\n"
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "helm.sh/chart") && !strings.Contains(line, "managed-by") && !strings.HasPrefix(line, "# Source") && line != "\n" {
+			want += line
+		}
+	}
+	if *update {
+		if err := os.WriteFile(plainExample, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(plainExample)
+	if err != nil || string(got) != want {
+		t.Errorf("%s differs from the chart (make chart-test ARGS=-update writes it), %v; want\n%s", plainExample, err, want)
+	}
+	if err := conforms(t, want); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOtherManifestsConform: KServe's resource definitions are in no Go module, so its files are checked only where a folder has them.
+func TestOtherManifestsConform(t *testing.T) {
+	for _, file := range []string{"../kubernetes/loadtest.yaml"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conforms(t, string(text)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		for _, o := range objects(t, string(text)) {
+			restricted(t, o.at("spec", "template", "spec").(map[string]any))
+		}
+	}
+}
