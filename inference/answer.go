@@ -5,8 +5,7 @@ import (
 	"fovea/postprocess"
 )
 
-// AnswerOf is a prediction as package verify compares it: classes, or the boxes of objects without their masks, points and angles. Other
-// predictions have neither.
+// AnswerOf is a prediction as package verify compares it.
 func AnswerOf(p postprocess.Prediction) *verify.Answer {
 	a := &verify.Answer{}
 	class := func(number int, label string, score float64) verify.Class {

@@ -239,9 +239,6 @@ func definitionOf(engine *inference.Engine, v chosenVersion) (repository.Definit
 		return repository.Definition{}, err
 	}
 	defer loaded.Close()
-	if task := loaded.Definition().Task; !task.IsCompared() {
-		return repository.Definition{}, fmt.Errorf("the task of %s is %s, of which predictions are not compared: only classes and boxes are", v, task)
-	}
 	return loaded.Definition(), nil
 }
 

@@ -62,7 +62,7 @@ func (d *Definition) checkGate(errs *config.Errors) {
 		return
 	}
 	const key = "versions.gate"
-	onlyWith(errs, key, !d.Task.IsCompared(), "task: classification, or one that finds objects")
+	onlyWith(errs, key, !d.Task.IsCompared(), "a task with classes or boxes")
 	if g.Images == "" {
 		errs.Add(key+".images", "is required: a folder with a folder of images per class")
 	} else if !filepath.IsAbs(g.Images) && !filepath.IsLocal(g.Images) {
@@ -76,7 +76,7 @@ func (d *Definition) checkGate(errs *config.Errors) {
 	if !g.ByClass() && g.MinAgreement == 0 {
 		errs.Add(key, "needs min_accuracy, max_drop or min_agreement")
 	}
-	if d.Task.FindsObjects() {
+	if d.Task == Detection {
 		onlyWith(errs, key+".min_accuracy", g.MinAccuracy > 0, "task: classification; use min_agreement")
 		onlyWith(errs, key+".max_drop", g.HasMaxDrop, "task: classification; use min_agreement")
 	}

@@ -40,7 +40,7 @@ func TestGateHasDefaultsAndLimits(t *testing.T) {
 	}
 	for _, task := range []string{"task: none", "task: embedding\noutput: {decode: vector}"} {
 		_, err := parseFile([]byte(task+"\nversions: {gate: {images: a, min_agreement: 0.9}}"), "model.yaml")
-		if err == nil || !strings.Contains(err.Error(), "versions.gate: only applies with task: classification, or one that finds objects") {
+		if err == nil || !strings.Contains(err.Error(), "versions.gate: only applies with a task with classes or boxes") {
 			t.Errorf("%s: %v", task, err)
 		}
 	}
