@@ -176,8 +176,8 @@ func bad(t *testing.T, url, secret string, secured []string) {
 		})
 	}
 	t.Run("value", func(t *testing.T) {
-		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.adres=x")...)
-		if err == nil || !strings.Contains(err.Error(), "adres") {
+		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.listen=x")...)
+		if err == nil || !strings.Contains(err.Error(), "listen") {
 			t.Errorf("%v", err)
 		}
 	})
