@@ -17,7 +17,7 @@ import (
 // chartSchema describes the values of the Helm chart. Its part for the server's configuration follows from Config.
 const chartSchema = "../../deploy/helm/fovea/values.schema.json"
 
-// ofTheChart are the keys and sections that the chart sets itself, from values of its own.
+// ofTheChart are the keys and sections that the chart sets itself, from other values.
 var ofTheChart = []string{"http.address", "http.keys", "http.tls", "grpc.address", "inference.device", "inference.library",
 	"repository.dir", "repository.poll", "shutdown"}
 

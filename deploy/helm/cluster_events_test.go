@@ -24,6 +24,10 @@ const (
 	rate        = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
 )
 
+// lossNoticed is how long requests may fail after a node is lost: the node monitor's grace period (50 s), the time until all proxies
+// know, and what clients wait.
+const lossNoticed = 90*time.Second + requestTimeout
+
 // TestEvents sends a steady load while what happens in a cluster happens. The events share one release, in this order.
 func TestEvents(t *testing.T) {
 	prepare(t)
@@ -116,7 +120,7 @@ func TestEvents(t *testing.T) {
 		l := steady(t, url, secret, rate)
 		kit(t, "in", "ip", "link", "set", "node-2", "down")
 		took := withoutNode(t)
-		lostOnly(t, l, "node cut off", 90*time.Second)
+		lostOnly(t, l, "node cut off", lossNoticed)
 		t.Logf("FIGURE node cut off: full strength after %s", took.Round(time.Second))
 		kit(t, "in", "ip", "link", "set", "node-2", "up")
 		kubectl(t, "wait", "--for=condition=Ready", "node/node-2", "--timeout=2m")
@@ -127,7 +131,7 @@ func TestEvents(t *testing.T) {
 		l := steady(t, url, secret, rate)
 		kit(t, "kill-node", "node-2")
 		took := withoutNode(t)
-		lostOnly(t, l, "node killed", 90*time.Second)
+		lostOnly(t, l, "node killed", lossNoticed)
 		t.Logf("FIGURE node killed: full strength after %s", took.Round(time.Second))
 		kit(t, "up")
 		kubectl(t, "wait", "--for=condition=Ready", "node/node-2", "--timeout=2m")
@@ -176,8 +180,8 @@ func bad(t *testing.T, url, secret string, secured []string) {
 		})
 	}
 	t.Run("value", func(t *testing.T) {
-		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.adres=x")...)
-		if err == nil || !strings.Contains(err.Error(), "adres") {
+		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.listen=x")...)
+		if err == nil || !strings.Contains(err.Error(), "listen") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -17,7 +17,7 @@ func TestChartRefuses(t *testing.T) {
 		want string
 	}{
 		"an unknown value":                        {"replica=3", "replica"},
-		"an unknown key of the server":            {"config.http.adres=x", "adres"},
+		"an unknown key of the server":            {"config.http.listen=x", "listen"},
 		"a key of the server that the chart sets": {"config.http.address=:9000", "address"},
 		"the grace period by itself":              {"terminationGracePeriodSeconds=30", "terminationGracePeriodSeconds"},
 		"a number out of the server's range":      {"config.http.max_images=0", "max_images"},
