@@ -170,7 +170,7 @@ func TestRolloutUnderStreams(t *testing.T) {
 			received.Go(func() {
 				for n := 0; ; n++ {
 					m, err := stream.Recv()
-					if err == io.EOF && n == sent[i] {
+					if errors.Is(err, io.EOF) && n == sent[i] {
 						return
 					}
 					if err != nil || m.GetInferResponse().GetId() != itoa(n) {
