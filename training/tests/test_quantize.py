@@ -18,8 +18,9 @@ def network(tmp_path):
     def weight(name, *shape):
         return numpy_helper.from_array(random.normal(0, 0.3, shape).astype(numpy.float32), name)
 
+    normalization = {"scale": 2, "bias": 0.1, "mean": 0.2, "var": 1.5}
     weights = [weight("w1", 8, 3, 3, 3), weight("w2", 8, 8, 3, 3), weight("w3", 8, 4),
-               *(numpy_helper.from_array(numpy.full(8, v, numpy.float32), n) for n, v in [("scale", 2), ("bias", 0.1), ("mean", 0.2), ("var", 1.5)])]
+               *(numpy_helper.from_array(numpy.full(8, v, numpy.float32), name) for name, v in normalization.items())]
     nodes = [helper.make_node("Conv", ["x", "w1"], ["a"], name="first"),
              helper.make_node("BatchNormalization", ["a", "scale", "bias", "mean", "var"], ["b"]),
              helper.make_node("Relu", ["b"], ["c"]),
