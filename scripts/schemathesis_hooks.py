@@ -23,10 +23,10 @@ schemathesis.openapi.format("binary", image)
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out what fits the document but not the model: the server's one model classifies, and a parameter of
-    detection is refused there. Cases that should be refused anyway stay."""
+    """Leaves out what fits the document but not the model: the server's one model classifies, and parameters of
+    other tasks are refused there. Cases that should be refused anyway stay."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return True
     body = case.body if isinstance(case.body, dict) else {}
     given = set(case.query or {}) | set(body) | set(body.get("parameters") or {})
-    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes"}
+    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes", "encoding"}
