@@ -196,7 +196,7 @@ type Input struct {
 	Resize        Resize    `yaml:"resize"`        // default stretch
 	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, crop, letterbox: resized to this before the crop; default width
 	ResizeHeight  int       `yaml:"resize_height"` // the same, with resize_width
-	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor, truncate
+	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor (default of crop), truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
 	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
 	Multiple      int       `yaml:"multiple"`      // fit: both sides are rounded down to multiples of this; 0: they are not

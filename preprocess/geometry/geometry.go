@@ -112,10 +112,7 @@ func central(in *repository.Input, img Image) Box {
 	part := func(side, input, whole int) int { return max(1, int(float64(input)/float64(whole)*float64(side))) }
 	width := part(min(img.Width, img.Height*w/h), in.Width, w)
 	height := part(min(img.Height, img.Width*h/w), in.Height, h)
-	left, top := (img.Width-width)/2, (img.Height-height)/2
-	if in.CropOffset != "" {
-		left, top = centered(in, img.Width-width), centered(in, img.Height-height)
-	}
+	left, top := centered(in, img.Width-width), centered(in, img.Height-height)
 	if img.FlippedX {
 		left = img.Width - width - left
 	}
@@ -184,10 +181,10 @@ func computesCrops(interpolation string) bool {
 // centered returns half of the pixels by which a resized side is longer than the input's, which are cropped before it; of those
 // by which it is shorter, negative, half are padded. The default is torchvision's CenterCrop and timm's CenterCropOrPad:
 // int(round(d / 2.0)), or d // 2 of padding (torchvision.transforms.functional.center_crop). Padding is also that of Ultralytics'
-// LetterBox, round(d/2 − 0.1).
+// LetterBox, round(d/2 − 0.1). CropFirst rounds down by default.
 func centered(in *repository.Input, over int) int {
 	switch {
-	case in.CropOffset == repository.CropFloor: // center_crop in transformers' image_transforms.py
+	case in.CropOffset == repository.CropFloor, in.CropOffset == "" && in.Resize == repository.CropFirst: // center_crop in transformers' image_transforms.py
 		return int(math.Floor(float64(over) / 2))
 	case in.CropOffset == repository.CropTruncate, over < 0: // TorchvisionBackend.center_crop in image_processing_backends.py
 		return over / 2
