@@ -92,7 +92,7 @@ func (b *builder) fail(format string, args ...any) {
 
 // unsupported records that a model is known and its task is not supported.
 func (b *builder) unsupported(task string) {
-	b.fail("the model's task is %s; supported are %s", task, supported())
+	b.errs = append(b.errs, otherTaskError(task))
 }
 
 // text formats a value as YAML.

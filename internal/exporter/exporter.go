@@ -73,7 +73,7 @@ func Infer(graph *repository.Graph, beside fs.FS, set map[string]string) (*repos
 		return nil, err
 	}
 	if task := b.otherTask(); task != "" {
-		return nil, fmt.Errorf("the model's task is %s; supported are %s", task, supported())
+		return nil, otherTaskError(task)
 	}
 	if op := b.foreignOperator(); op != "" {
 		return nil, fmt.Errorf("model.onnx has the operator %s of TensorRT, which ONNX Runtime does not have: export the model without "+

@@ -133,8 +133,7 @@ func CheckSettings(set map[string]string) error {
 
 // invalidSettings lists settings that are invalid whatever the task is, if that is not set.
 func (b *builder) invalidSettings() error {
-	tasks := strings.Split(supported(), ", ")
-	tasks = slices.DeleteFunc(tasks, func(task string) bool { return task == string(repository.Anomaly) }) // whose scores have any range
+	tasks := slices.DeleteFunc(taskNames(), func(task string) bool { return task == string(repository.Anomaly) }) // whose scores have any range
 	if task := b.settings["task"]; task != "" {
 		tasks = []string{task}
 	}

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -44,15 +45,19 @@ func (b *builder) foreignOperator() string {
 	return ""
 }
 
-// supported lists the tasks that can be inferred.
-func supported() string {
-	var names []string
+// taskNames lists the tasks that can be inferred.
+func taskNames() (names []string) {
 	for _, task := range repository.Tasks() {
 		if task != repository.NoTask {
 			names = append(names, string(task))
 		}
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// otherTaskError is the error of a model whose task is not supported.
+func otherTaskError(task string) error {
+	return fmt.Errorf("the model's task is %s; supported are %s", task, strings.Join(taskNames(), ", "))
 }
 
 // allDecoders lists the decoders of all tasks.
