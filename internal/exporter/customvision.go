@@ -26,7 +26,7 @@ func (b *builder) pixelMetadata() {
 		b.say("input.color", color, "metadata "+pixelFormatKey)
 	}
 	if n, ok := normalizations[pixelRanges[strings.ToLower(b.graph.Metadata[pixelRangeKey])]]; ok {
-		b.sayNormalization(n.scale, n.mean, n.std, "metadata "+pixelRangeKey)
+		b.sayNormalization(n, "metadata "+pixelRangeKey)
 	}
 }
 

@@ -227,7 +227,7 @@ func embeddingByShape(b *builder) bool {
 		b.assumed(func() {
 			b.stretch(repository.OpenCVLinear, usual)
 			b.color(usual)
-			b.sayNormalization(1/127.5, []float64{1}, []float64{1}, usual)
+			b.sayNormalization(normalizations["inception"], usual)
 		})
 	}
 	b.embedding(*out, "shape of "+describe(*out))

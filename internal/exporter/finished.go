@@ -98,8 +98,7 @@ func (b *builder) tfLite() bool {
 		b.color(from)
 	})
 	if strings.HasPrefix(b.image.Name, "normalized_input_image_tensor") {
-		n := normalizations["inception"]
-		b.sayNormalization(n.scale, n.mean, n.std, "name of the input "+b.image.Name)
+		b.sayNormalization(normalizations["inception"], "name of the input "+b.image.Name)
 	}
 	b.askNormalization("model.onnx does not say what its input ranges over", "inception", "unit", "none")
 	return true

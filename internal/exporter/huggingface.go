@@ -209,7 +209,7 @@ func timm(b *builder) bool {
 		b.assumeImageNet("default of timm's resolve_data_config")
 		return true
 	}
-	b.sayNormalization(1.0/255, mean, std, "config.json mean and std")
+	b.sayNormalization(normalization{scale: 1.0 / 255, mean: mean, std: std}, "config.json mean and std")
 	return true
 }
 

@@ -198,16 +198,16 @@ func (b *builder) normalizedInside() bool {
 }
 
 // sayNormalization sets scale, mean and std, unless there is a scale, which they would not fit.
-func (b *builder) sayNormalization(scale float64, mean, std []float64, from string) {
+func (b *builder) sayNormalization(n normalization, from string) {
 	if b.image.DType == repository.Uint8 || b.values["input.scale"].text != "" {
 		return
 	}
-	b.say("input.scale", scale, from)
-	if slices.ContainsFunc(mean, func(v float64) bool { return v != 0 }) {
-		b.say("input.mean", mean, from)
+	b.say("input.scale", n.scale, from)
+	if slices.ContainsFunc(n.mean, func(v float64) bool { return v != 0 }) {
+		b.say("input.mean", n.mean, from)
 	}
-	if slices.ContainsFunc(std, func(v float64) bool { return v != 1 }) {
-		b.say("input.std", std, from)
+	if slices.ContainsFunc(n.std, func(v float64) bool { return v != 1 }) {
+		b.say("input.std", n.std, from)
 	}
 }
 
@@ -233,8 +233,7 @@ func (b *builder) zeroColor() []float64 {
 
 // assumeImageNet assumes the normalization of ImageNet.
 func (b *builder) assumeImageNet(why string) {
-	n := normalizations["imagenet"]
-	b.assumed(func() { b.sayNormalization(n.scale, n.mean, n.std, why) })
+	b.assumed(func() { b.sayNormalization(normalizations["imagenet"], why) })
 }
 
 // askNormalization asks for the normalization, unless it is known or the input takes pixels as they are.

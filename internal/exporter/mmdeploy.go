@@ -51,7 +51,7 @@ func (b *builder) mmdetPipeline() {
 	normalizes := slices.ContainsFunc(steps, func(t transform) bool { return t.kind() == "Normalize" })
 	if len(steps) > 0 && !normalizes { // images stay as OpenCV reads them
 		b.say("input.color", repository.ColorBGR, "pipeline.json has no Normalize")
-		b.sayNormalization(1, nil, nil, "pipeline.json has no Normalize")
+		b.sayNormalization(normalizations["none"], "pipeline.json has no Normalize")
 	}
 	if len(steps) == 0 && b.staysOpen() && b.settings["input.resize"] == "" && b.tritonWidth == 0 {
 		b.assumed(func() {
@@ -206,7 +206,7 @@ func (b *builder) mmdetNormalize(step transform) {
 		b.say("input.color", repository.ColorBGR, "pipeline.json Normalize")
 	}
 	if mean, std := floats(step["mean"]), floats(step["std"]); mean != nil && std != nil {
-		b.sayNormalization(1, mean, std, "pipeline.json Normalize")
+		b.sayNormalization(normalization{scale: 1, mean: mean, std: std}, "pipeline.json Normalize")
 	}
 }
 

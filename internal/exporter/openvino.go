@@ -106,7 +106,7 @@ func (b *builder) modelInfoColors() {
 		b.askNormalization("metadata model_info intensity_mode "+mode+" is not supported", "unit", "none", "imagenet")
 		return
 	}
-	b.sayNormalization(1, mean, std, "metadata model_info mean_values and scale_values")
+	b.sayNormalization(normalization{scale: 1, mean: mean, std: std}, "metadata model_info mean_values and scale_values")
 }
 
 // modelInfoClassifier sets the decoder of scores. Of independent classes the Model API takes logits.

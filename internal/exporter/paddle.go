@@ -89,8 +89,7 @@ func (b *builder) paddlePreprocessing() {
 	if cfg.Threshold > 0 && cfg.Threshold <= 1 {
 		b.say("output.score_threshold", cfg.Threshold, cfg.file+" draw_threshold")
 	}
-	n := cfg.normalization()
-	b.sayNormalization(n.scale, n.mean, n.std, cfg.file+" NormalizeImage")
+	b.sayNormalization(cfg.normalization(), cfg.file+" NormalizeImage")
 	for _, step := range cfg.Preprocess {
 		switch kind, _ := step["type"].(string); kind {
 		case "Resize":

@@ -28,7 +28,7 @@ func paddleOCR(b *builder) bool {
 		b.say("input.fill", []float64{127.5}, usual)
 		b.say("input.interpolation", repository.OpenCVLinear, usual)
 		b.say("input.color", repository.ColorBGR, usual)
-		b.sayNormalization(1/127.5, []float64{1}, []float64{1}, usual)
+		b.sayNormalization(normalizations["inception"], usual)
 	})
 	return true
 }

@@ -369,6 +369,5 @@ func (b *builder) processorColor(p processor) {
 	if b.channels == 3 || b.channels < 1 {
 		b.say("input.color", color, p.file)
 	}
-	n := p.normalization()
-	b.sayNormalization(n.scale, n.mean, n.std, p.file)
+	b.sayNormalization(p.normalization(), p.file)
 }

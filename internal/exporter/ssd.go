@@ -63,7 +63,7 @@ func (b *builder) pytorchSSD() {
 		b.boxesOf(repository.BoxXYXY, repository.SpaceUnit, usual)
 		b.stretch(repository.OpenCVLinear, usual)
 		b.color(usual)
-		b.sayNormalization(1, []float64{127}, []float64{128}, usual)
+		b.sayNormalization(normalization{scale: 1, mean: []float64{127}, std: []float64{128}}, usual)
 	})
 	b.usualSize(300, usual)
 }

@@ -60,8 +60,7 @@ func (b *builder) yolov5Classify() {
 	b.say("input.resize", string(repository.CropFirst), usual)
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
 	b.color(usual)
-	n := normalizations["imagenet"]
-	b.sayNormalization(n.scale, n.mean, n.std, usual)
+	b.sayNormalization(normalizations["imagenet"], usual)
 	b.scores(out)
 	b.fitLabels(classesOf(out), out.Name)
 }
