@@ -244,7 +244,7 @@ func (b *builder) embedding(out repository.TensorInfo, from string) {
 	b.labelsSought = true // it has none
 	b.usualSize(224, "usual of embeddings")
 	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual"); b.color("usual") })
-	if _, known := b.values["input.scale"]; !known && !b.normalizedInside() {
+	if !b.normalizedInside() {
 		b.askNormalization("model.onnx does not say what its input ranges over", "imagenet", "clip", "inception", "unit")
 	}
 }

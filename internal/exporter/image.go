@@ -241,7 +241,7 @@ func (b *builder) askNormalization(reason string, candidates ...string) {
 	if b.image.DType == repository.Uint8 || b.settings["normalization"] != "" || b.settings["input.scale"] != "" || b.settings["input.mean"] != "" || b.values["input.scale"].text != "" {
 		return
 	}
-	b.questions = append(b.questions, repository.Question{Key: "normalization", Reason: reason, Candidates: candidates})
+	b.ask("normalization", reason, candidates...)
 }
 
 // shortestEdge is torchvision's Resize and CenterCrop: the shorter side becomes edge.

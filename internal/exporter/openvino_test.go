@@ -1,6 +1,12 @@
 package exporter
 
-import "fovea/internal/onnxwriter"
+import (
+	"errors"
+	"testing"
+
+	"fovea/internal/onnxwriter"
+	"fovea/internal/repository"
+)
 
 // modelInfoOf is metadata of the Model API, of keys without "model_info".
 func modelInfoOf(pairs ...string) change {
@@ -44,5 +50,15 @@ func openVINOLayouts() []layout {
 		{what: "the Model API's SSD with three outputs", model: modelOf(image, out("bboxes", float, 1, "n", 4), out("scores", float, 1, "n"), out("labels", whole, 1, "n"), modelInfoOf("model_type", "SSD")),
 			want: "output.decode: boxes; output.box_space: unit; output.class_first: "},
 		{what: "a segmentation of OTX", model: modelOf(image, out("o", float, 1, 3, 320, 256), modelInfoOf("model_type", "Segmentation", "task_type", "segmentation")), err: `"Segmentation"`},
+	}
+}
+
+// TestNormalizationIsAskedOnce has a detector whose metadata and whose missing pipeline.json both leave it open.
+func TestNormalizationIsAskedOnce(t *testing.T) {
+	_, _, err := layout{model: modelOf(image, out("boxes", float, 1, "n", 5), out("labels", whole, 1, "n"),
+		modelInfoOf("model_type", "ssd", "task_type", "detection", "intensity_mode", "window"))}.infer(t)
+	unknown, ok := errors.AsType[*repository.UnknownError](err)
+	if !ok || len(unknown.Questions) != 1 || unknown.Questions[0].Key != "normalization" {
+		t.Errorf("%v", err)
 	}
 }
