@@ -74,13 +74,10 @@ func (b *builder) mapOutput() *repository.TensorInfo {
 	return &fits[0]
 }
 
-// nameMap names the output of a map.
-func (b *builder) nameMap(out repository.TensorInfo, task repository.Task, decode, from string) {
+// dense sets the task and the decoder of an output of a map or a vector.
+func (b *builder) dense(out repository.TensorInfo, task repository.Task, decode, from string) {
 	b.say("task", string(task), from)
-	b.say("output.decode", decode, from)
-	if len(b.graph.Outputs) > 1 {
-		b.say("output.name", out.Name, from)
-	}
+	b.decodes(out, decode, from)
 }
 
 // classMap sets the decoder of a map of classes, and torchvision's preprocessing.
@@ -98,11 +95,11 @@ func (b *builder) classMap() bool {
 func (b *builder) classMapOf(out repository.TensorInfo) {
 	from := "shape of " + describe(out)
 	if !slices.Contains(repository.ScoreTypes(), out.DType) || len(out.Shape) == 3 {
-		b.nameMap(out, repository.SemanticSegmentation, repository.DecodeClassMap, from)
+		b.dense(out, repository.SemanticSegmentation, repository.DecodeClassMap, from)
 		b.findLabels()
 		return
 	}
-	b.nameMap(out, repository.SemanticSegmentation, repository.DecodeLogitsMap, from)
+	b.dense(out, repository.SemanticSegmentation, repository.DecodeLogitsMap, from)
 	b.findLabels()
 	classes, n := out.Shape[1], int64(len(b.labels))
 	if last := out.Shape[3]; n > 0 && last == n && classes != n || n == 0 && last > 0 && (classes < 0 || last < classes) {
@@ -133,7 +130,7 @@ func (b *builder) numberMap(task repository.Task) bool {
 	if out == nil || !slices.Contains(repository.ScoreTypes(), out.DType) {
 		return false
 	}
-	b.nameMap(*out, task, repository.DecodeMap, "shape of "+describe(*out))
+	b.dense(*out, task, repository.DecodeMap, "shape of "+describe(*out))
 	b.denseInput("usual of maps of numbers")
 	return true
 }
@@ -146,7 +143,7 @@ func anomalib(b *builder) bool {
 		return false
 	}
 	const from = "outputs of anomalib"
-	b.nameMap(*out, repository.Anomaly, repository.DecodeMap, from)
+	b.dense(*out, repository.Anomaly, repository.DecodeMap, from)
 	if score := b.outputNamed("pred_score"); score != nil && slices.Contains(repository.ScoreTypes(), score.DType) {
 		b.say("output.scores", score.Name, from)
 	}
@@ -168,7 +165,7 @@ func (b *builder) imageOutput() bool {
 	if out == nil || len(out.Shape) != 4 {
 		return false
 	}
-	b.nameMap(*out, repository.ImageOutput, repository.DecodeImage, "shape of "+describe(*out))
+	b.dense(*out, repository.ImageOutput, repository.DecodeImage, "shape of "+describe(*out))
 	b.assumed(func() {
 		if b.staysOpen() {
 			b.say("input.resize", string(repository.NoResize), "model.onnx leaves the size open")
@@ -236,11 +233,7 @@ func embeddingByShape(b *builder) bool {
 
 // embedding sets the decoder of a vector.
 func (b *builder) embedding(out repository.TensorInfo, from string) {
-	b.say("task", string(repository.Embedding), from)
-	b.say("output.decode", repository.DecodeVector, from)
-	if len(b.graph.Outputs) > 1 {
-		b.say("output.name", out.Name, from)
-	}
+	b.dense(out, repository.Embedding, repository.DecodeVector, from)
 	b.labelsSought = true // it has none
 	b.usualSize(224, "usual of embeddings")
 	b.assumed(func() { b.stretch(repository.OpenCVLinear, "usual"); b.color("usual") })
@@ -255,15 +248,11 @@ func (b *builder) transformersDense(config map[string]any) bool {
 	logits := b.outputNamed("logits")
 	switch depth, vector := b.outputNamed("predicted_depth"), b.outputNamed("image_embeds", "pooler_output"); {
 	case depth != nil:
-		b.nameMap(*depth, repository.Depth, repository.DecodeMap, "output "+depth.Name)
+		b.dense(*depth, repository.Depth, repository.DecodeMap, "output "+depth.Name)
 	case logits != nil && len(logits.Shape) == 4:
 		b.classMapOf(*logits)
 	case vector != nil && logits == nil && len(vector.Shape) >= 2:
-		b.say("task", string(repository.Embedding), "output "+vector.Name)
-		b.say("output.decode", repository.DecodeVector, "output "+vector.Name)
-		if len(b.graph.Outputs) > 1 {
-			b.say("output.name", vector.Name, "output "+vector.Name)
-		}
+		b.dense(*vector, repository.Embedding, repository.DecodeVector, "output "+vector.Name)
 		b.labels, b.labelsSought = nil, true
 	default:
 		return false

@@ -31,7 +31,11 @@ func (b *builder) isCells(n, anchors int64) bool {
 
 // table sets the decoder of one output of boxes and scores.
 func (b *builder) table(out repository.TensorInfo, decode string) {
-	from := "shape of " + describe(out)
+	b.decodes(out, decode, "shape of "+describe(out))
+}
+
+// decodes sets the decoder of one output, and names the output if there are others.
+func (b *builder) decodes(out repository.TensorInfo, decode, from string) {
 	if len(b.graph.Outputs) > 1 {
 		b.say("output.name", out.Name, from)
 	}
