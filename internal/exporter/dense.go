@@ -39,34 +39,39 @@ func semanticByShape(b *builder) bool {
 	if out == nil {
 		return false
 	}
-	isNumbers := !slices.Contains(repository.ScoreTypes(), out.DType)
+	if !slices.Contains(repository.ScoreTypes(), out.DType) {
+		return b.classMap()
+	}
 	b.findLabels()
 	n := int64(len(b.labels))
 	may := func(classes int64) bool { return classes == n || classes < 0 }
-	isScores := len(out.Shape) == 4 && (n > 1 && (may(out.Shape[1]) || may(out.Shape[3])) || out.Name == "out" && out.Shape[1] != 1)
-	if !isNumbers && !isScores && (len(out.Shape) < 4 || len(b.graph.Outputs) > 1 || n == 0 && b.graph.Ops["Conv"] == 0) {
+	switch {
+	case len(out.Shape) < 4:
+		return false
+	case n > 1 && (may(out.Shape[1]) || may(out.Shape[3])), out.Name == "out" && out.Shape[1] != 1:
+		return b.classMap()
+	case len(b.graph.Outputs) > 1, n == 0 && b.graph.Ops["Conv"] == 0:
 		return false
 	}
-	if !isNumbers && !isScores {
-		b.ask("task", fmt.Sprintf("the output %s is a map: of classes, which as many labels would tell, of depths or anomalies, or an image", describe(*out)),
-			string(repository.SemanticSegmentation), string(repository.Depth), string(repository.Anomaly), string(repository.ImageOutput))
-		return true
-	}
-	return b.classMap()
+	b.ask("task", fmt.Sprintf("the output %s is a map: of classes, which as many labels would tell, of depths or anomalies, or an image", describe(*out)),
+		string(repository.SemanticSegmentation), string(repository.Depth), string(repository.Anomaly), string(repository.ImageOutput))
+	return true
 }
 
 // mapOutput is the output of a map, [N,h,w] or of four dimensions: the named one, or the only one that is none of an auxiliary head.
 func (b *builder) mapOutput() *repository.TensorInfo {
+	wanted := func(name string) bool {
+		if said := b.outputName(); said != "" {
+			return name == said
+		}
+		name = strings.ToLower(name)
+		return !strings.HasPrefix(name, "aux") && !strings.HasSuffix(name, "_aux")
+	}
 	var fits []repository.TensorInfo
 	for _, t := range b.graph.Outputs {
-		n := len(t.Shape)
-		if name := b.outputName(); name != "" && t.Name != name || n < 3 || n > 4 || !slices.Contains(repository.NumberTypes(), t.DType) {
-			continue
+		if n := len(t.Shape); n >= 3 && n <= 4 && slices.Contains(repository.NumberTypes(), t.DType) && wanted(t.Name) {
+			fits = append(fits, t)
 		}
-		if name := strings.ToLower(t.Name); b.outputName() == "" && (strings.HasPrefix(name, "aux") || strings.HasSuffix(name, "_aux")) {
-			continue
-		}
-		fits = append(fits, t)
 	}
 	if len(fits) != 1 {
 		return nil
