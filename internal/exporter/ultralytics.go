@@ -94,7 +94,7 @@ func (b *builder) ultralyticsDetect() {
 		if b.endToEnd(*out) {
 			b.finishedRows(*out, "x1", "y1", "x2", "y2", "score", "class")
 		} else {
-			b.ultralyticsRaw(*out)
+			b.ultralyticsRaw(*out, 0)
 		}
 	}
 	b.ultralyticsLimits()
@@ -125,11 +125,11 @@ func (b *builder) scaleBoxes() {
 	}
 }
 
-// ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression.
-func (b *builder) ultralyticsRaw(out repository.TensorInfo) {
+// ultralyticsRaw sets the decoder of an output [4+C,n] and its suppression, or of one with more numbers after the classes.
+func (b *builder) ultralyticsRaw(out repository.TensorInfo, after int64) {
 	b.table(out, repository.DecodeYOLO)
 	if out.Shape[1] > 4 {
-		b.fitLabels(out.Shape[1]-4, out.Name)
+		b.fitLabels(out.Shape[1]-4-after, out.Name)
 	}
 	if b.exportArgs()["agnostic_nms"] == true {
 		b.say("output.class_agnostic", true, "metadata args agnostic_nms")

@@ -37,13 +37,7 @@ func (b *builder) ultralyticsObjects(task repository.Task) {
 		}
 		b.finishedRows(*out, columns...)
 	} else {
-		b.table(*out, repository.DecodeYOLO)
-		if classes := out.Shape[1] - 4 - after; out.Shape[1] > 0 {
-			b.fitLabels(classes, out.Name)
-		}
-		if b.exportArgs()["agnostic_nms"] == true {
-			b.say("output.class_agnostic", true, "metadata args agnostic_nms")
-		}
+		b.ultralyticsRaw(*out, after)
 	}
 	b.ultralyticsLimits()
 	b.yoloLimits(0.25, 0.7, usual)
