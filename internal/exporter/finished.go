@@ -8,7 +8,8 @@ import (
 	"fovea/internal/repository"
 )
 
-// finished are the outputs of a model whose boxes are finished. classes is nil where scores has one for each class.
+// finished are the outputs of a model whose boxes are finished. classes is nil where scores has one for each class, and scores where they
+// are asked for.
 type finished struct{ boxes, scores, classes *repository.TensorInfo }
 
 // finishedNamed finds outputs of boxes, scores and classes by their names, which may have a prefix that ends with _.
@@ -40,7 +41,9 @@ func (b *builder) sayFinished(f finished, from string) {
 	b.detection(from)
 	b.say("output.decode", repository.DecodeBoxes, from)
 	b.say("output.boxes", f.boxes.Name, from)
-	b.say("output.scores", f.scores.Name, from)
+	if f.scores != nil {
+		b.say("output.scores", f.scores.Name, from)
+	}
 	if f.classes != nil {
 		b.say("output.classes", f.classes.Name, from)
 	}
@@ -228,24 +231,20 @@ func finishedBoxes(b *builder) bool {
 	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
 		return false
 	}
+	from := shapesOf(outputs)
 	if numbers := b.likeScores(*outputs.scores); outputs.classes == nil && len(numbers) > 1 {
-		b.detection("shape of " + describe(*outputs.boxes))
-		b.say("output.decode", repository.DecodeBoxes, "shape of "+describe(*outputs.boxes))
-		b.say("output.boxes", outputs.boxes.Name, "shape of "+describe(*outputs.boxes))
 		b.tellScores(numbers)
 		b.ask("output.box_format", "the order of the numbers of a box is not in the file", repository.BoxXYXY, repository.BoxYXYX)
-		b.finalBoxes()
-		b.unknownBoxes()
-		return true
+		outputs.scores, from = nil, "shape of "+describe(*outputs.boxes)
 	}
-	b.sayFinished(outputs, shapesOf(outputs))
+	b.sayFinished(outputs, from)
 	b.unknownBoxes()
 	return true
 }
 
 // tellScores asks which of several outputs are the scores of the boxes. Of two, the other one then is their classes.
 func (b *builder) tellScores(numbers []string) {
-	said := strings.Trim(b.settings["output.scores"], `"`)
+	said := b.saidName("output.scores")
 	others := slices.DeleteFunc(slices.Clone(numbers), func(name string) bool { return name == said })
 	switch {
 	case said == "":

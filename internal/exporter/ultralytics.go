@@ -238,7 +238,10 @@ func (b *builder) singleOutput(dimensions int) *repository.TensorInfo {
 }
 
 // outputName is what the user says of output.name.
-func (b *builder) outputName() string { return strings.Trim(b.settings["output.name"], `"`) }
+func (b *builder) outputName() string { return b.saidName("output.name") }
+
+// saidName is the name that the user says of a key.
+func (b *builder) saidName(key string) string { return strings.Trim(b.settings[key], `"`) }
 
 // named says which output the user wants.
 func (b *builder) named() string {
