@@ -101,6 +101,11 @@ func (b *builder) cropFromCenter(p processor, edge int64, stretched target, crop
 		b.say("input.resize_width", stretched.width, from)
 		b.say("input.resize_height", stretched.height, from)
 	}
+	b.cropOffset(p)
+}
+
+// cropOffset sets the rounding of the processor's center_crop.
+func (b *builder) cropOffset(p processor) {
 	of := p.backend()
 	b.infer("input.crop_offset", of.cropOffset, "center_crop; "+of.from, of.assumed)
 }

@@ -195,9 +195,7 @@ func (b *builder) detectron2(outputs finished) {
 	b.normalizedInside()
 	b.assumed(func() {
 		if b.staysOpen() {
-			b.say("input.resize", string(repository.Fit), usual)
-			b.say("input.shortest_edge", 800, usual)
-			b.say("input.longest_edge", 1333, usual)
+			b.fit(800, 1333, usual)
 			b.say("input.rounding", repository.RoundHalfUp, usual)
 		}
 		b.stretch(repository.PillowBilinear, usual)

@@ -249,3 +249,12 @@ func (b *builder) shortestEdge(edge int64, from string) {
 	b.say("input.resize", string(repository.ShortestEdge), from)
 	b.say("input.shortest_edge", edge, from)
 }
+
+// fit resizes the shorter side to shortest, or to less where the longer one would exceed longest; 0 is no limit.
+func (b *builder) fit(shortest, longest int64, from string) {
+	b.say("input.resize", string(repository.Fit), from)
+	b.say("input.shortest_edge", shortest, from)
+	if longest > 0 {
+		b.say("input.longest_edge", longest, from)
+	}
+}

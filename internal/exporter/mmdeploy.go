@@ -113,9 +113,7 @@ func (b *builder) mmdetFit(steps []transform, fill []float64) {
 
 // mmdetFitTo sets a resize within two edges and a padding to a multiple of a divisor.
 func (b *builder) mmdetFitTo(edges []int64, divisor int64, fill []float64, resize, padding string) {
-	b.say("input.resize", string(repository.Fit), resize)
-	b.say("input.shortest_edge", slices.Min(edges), resize)
-	b.say("input.longest_edge", slices.Max(edges), resize)
+	b.fit(slices.Min(edges), slices.Max(edges), resize)
 	b.say("input.rounding", repository.RoundHalfUp, "mmcv's rescale_size")
 	if divisor > 1 {
 		b.say("input.stride", divisor, padding)

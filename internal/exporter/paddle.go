@@ -155,9 +155,7 @@ func (b *builder) paddleResize(step map[string]any, cfg *paddleConfig) {
 		b.say("input.resize", string(repository.Stretch), from)
 		return
 	case b.staysOpen() && pads == nil && width > 0:
-		b.say("input.resize", string(repository.Fit), from)
-		b.say("input.shortest_edge", min(width, height), from)
-		b.say("input.longest_edge", max(width, height), from)
+		b.fit(min(width, height), max(width, height), from)
 		stride, _ := cfg.step("PadStride")
 		if n := numbers(stride["stride"]); len(n) == 1 && n[0] > 1 {
 			b.say("input.stride", n[0], cfg.file+" PadStride")

@@ -291,13 +291,14 @@ func (b *builder) cropsFirst(p processor, t target, cropWidth, cropHeight int64)
 		return
 	}
 	from := p.origin("crop_size")
-	b.infer("input.resize", string(repository.CropFirst), from, width != t.width)
+	differs := width != t.width
+	b.infer("input.resize", string(repository.CropFirst), from, differs)
 	if cropWidth > t.width {
-		b.infer("input.resize_width", cropWidth*width/t.width, from, width != t.width)
-		b.infer("input.resize_height", cropWidth*width/t.width, from, width != t.width)
+		side := cropWidth * width / t.width
+		b.infer("input.resize_width", side, from, differs)
+		b.infer("input.resize_height", side, from, differs)
 	}
-	of := p.backend()
-	b.infer("input.crop_offset", of.cropOffset, "center_crop; "+of.from, of.assumed)
+	b.cropOffset(p)
 }
 
 // edge is the shorter side before the crop.
@@ -351,11 +352,7 @@ func (b *builder) shortestWithoutCrop(p processor, t target, from string) {
 		b.assume("input.resize", string(repository.Stretch), "model.onnx fixes a size that "+p.file+" leaves open")
 		return
 	}
-	b.say("input.resize", string(repository.Fit), from)
-	b.say("input.shortest_edge", t.shortest, from)
-	if t.longest > 0 {
-		b.say("input.longest_edge", t.longest, p.origin("size"))
-	}
+	b.fit(t.shortest, t.longest, from)
 	if major, minor := p.version(); p.kind == "Yolos" && (major == 0 || major > 4 || minor >= 37) {
 		b.say("input.multiple", 16, "get_size_with_aspect_ratio of YolosImageProcessor")
 	}
