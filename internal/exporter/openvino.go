@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -140,16 +141,13 @@ func (b *builder) modelInfoDetector() bool {
 		b.boxesOf(repository.BoxXYXY, repository.SpaceUnit, from)
 		return true
 	}
-	for _, r := range byShape {
-		if !r.recognize(b) {
-			continue
-		}
-		for b.dropNotApplicable() { // what is usual with another resize
-		}
-		if v := b.modelInfoNumbers("iou_threshold"); len(v) == 1 && v[0] > 0 && v[0] <= 1 && b.values["output.iou_threshold"].text != "" {
-			b.values["output.iou_threshold"] = value{text(v[0]), "metadata model_info iou_threshold", false}
-		}
-		return true
+	if !slices.ContainsFunc(byShape, func(r recognizer) bool { return r.recognize(b) }) {
+		return false
 	}
-	return false
+	for b.dropNotApplicable() { // what is usual with another resize
+	}
+	if v := b.modelInfoNumbers("iou_threshold"); len(v) == 1 && v[0] > 0 && v[0] <= 1 && b.values["output.iou_threshold"].text != "" {
+		b.values["output.iou_threshold"] = value{text(v[0]), "metadata model_info iou_threshold", false}
+	}
+	return true
 }
