@@ -98,13 +98,18 @@ func settingsOf(text string) map[string]string {
 }
 
 func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, error) {
+	g := graphOf(t, l.model)
+	inferred, err := Infer(g, l.beside(), l.set)
+	return inferred, g, err
+}
+
+// beside are the files next to the model.
+func (l layout) beside() fstest.MapFS {
 	files := fstest.MapFS{}
 	for name, text := range l.files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	g := graphOf(t, l.model)
-	inferred, err := Infer(g, files, l.set)
-	return inferred, g, err
+	return files
 }
 
 var image = in("images", float, 1, 3, 320, 256)

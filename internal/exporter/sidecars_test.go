@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"fovea/internal/repository"
 )
@@ -27,13 +26,8 @@ func (o openedFiles) Open(name string) (fs.File, error) {
 // files are read only if the user or a file names them.
 func TestFilesThatAreReadAreSidecars(t *testing.T) {
 	for _, l := range layouts() {
-		named := slices.Collect(maps.Values(l.set))
-		files := fstest.MapFS{}
-		for name, text := range l.files {
-			files[name] = &fstest.MapFile{Data: []byte(text)}
-			named = append(named, text)
-		}
-		o := openedFiles{files, map[string]bool{}}
+		named := slices.AppendSeq(slices.Collect(maps.Values(l.set)), maps.Values(l.files))
+		o := openedFiles{l.beside(), map[string]bool{}}
 		_, _ = Infer(graphOf(t, l.model), o, l.set) // also where it fails
 		for name := range o.opened {
 			isNamed := slices.ContainsFunc(named, func(text string) bool { return strings.Contains(text, name) })
