@@ -99,12 +99,12 @@ func settingsOf(text string) map[string]string {
 
 func (l layout) infer(t testing.TB) (*repository.Inferred, *repository.Graph, error) {
 	g := graphOf(t, l.model)
-	inferred, err := Infer(g, l.beside(), l.set)
+	inferred, err := Infer(g, l.folder(), l.set)
 	return inferred, g, err
 }
 
-// beside are the files next to the model.
-func (l layout) beside() fstest.MapFS {
+// folder has the files next to the model.
+func (l layout) folder() fstest.MapFS {
 	files := fstest.MapFS{}
 	for name, text := range l.files {
 		files[name] = &fstest.MapFile{Data: []byte(text)}

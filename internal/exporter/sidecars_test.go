@@ -27,7 +27,7 @@ func (o openedFiles) Open(name string) (fs.File, error) {
 func TestFilesThatAreReadAreSidecars(t *testing.T) {
 	for _, l := range layouts() {
 		named := slices.AppendSeq(slices.Collect(maps.Values(l.set)), maps.Values(l.files))
-		o := openedFiles{l.beside(), map[string]bool{}}
+		o := openedFiles{l.folder(), map[string]bool{}}
 		_, _ = Infer(graphOf(t, l.model), o, l.set) // also where it fails
 		for name := range o.opened {
 			isNamed := slices.ContainsFunc(named, func(text string) bool { return strings.Contains(text, name) })
