@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -182,11 +183,11 @@ func (b *builder) imageOutput() bool {
 	if !b.normalizedInside() {
 		b.assumed(func() { b.unit("usual of models that make images; set normalization to change it") })
 	}
-	if scale := b.settings["input.scale"]; scale == "1" || b.image.DType == repository.Uint8 || b.values["input.scale"].text == "1" {
-		b.assume("output.range", []float64{0, 255}, "the output ranges like the input")
-	} else {
-		b.assume("output.range", []float64{0, 1}, "the output ranges like the input")
+	white := 1.0
+	if b.image.DType == repository.Uint8 || cmp.Or(b.settings["input.scale"], b.values["input.scale"].text) == "1" {
+		white = 255
 	}
+	b.assume("output.range", []float64{0, white}, "the output ranges like the input")
 	return true
 }
 

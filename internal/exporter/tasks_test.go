@@ -35,6 +35,8 @@ func taskLayouts() []layout {
 		{what: "depth that is said", model: modelOf(classic, out("y", float, "b", 1, 224, 224)), set: map[string]string{"task": "depth"}, want: "task: depth; output.decode: map; input.resize: stretch?"},
 		{what: "an image that is said", model: modelOf(open, out("y", float, "b", 3, "h4", "w4")), set: map[string]string{"task": "image"}, want: "task: image; output.decode: image; input.resize: none?; output.range: [0, 1]?"},
 		{what: "an image of values to 255", model: modelOf(open, out("y", float, "b", 3, "h4", "w4")), set: map[string]string{"task": "image", "normalization": "none"}, want: "output.range: [0, 255]?"},
+		{what: "an image of values to 1, where the graph subtracts a mean of values to 255", model: modelOf(open, constant("m", 103.53, 116.28, 123.675), op("Sub", "a", "input", "m"), op("Conv", "c", "a"), out("y", float, "b", 3, "h4", "w4")), set: map[string]string{"task": "image", "normalization": "unit"},
+			want: "input.scale: 0.00392156862745098; output.range: [0, 1]?"},
 		{what: "classes by numbers", model: modelOf(classic, out("y", onnxwriter.Int64, "b", 224, 224)), set: map[string]string{"labels": "a,b"}, want: "task: semantic_segmentation; output.decode: class_map"},
 		{what: "torchvision's segmentation", model: modelOf(open, out("out", float, "b", 21, "h", "w"), out("aux", float, "b", 21, "h", "w")), want: "task: semantic_segmentation; output.decode: logits_map; output.name: out; input.width: 256?"},
 		{what: "classes last", model: modelOf(classic, out("y", float, "b", 224, 224, 3)), set: map[string]string{"labels": "a,b,c"}, want: "output.decode: logits_map; output.map_layout: nhwc"},
