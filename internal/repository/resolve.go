@@ -71,8 +71,24 @@ func FormatShape(dims []int64) string {
 
 // Outputs lists the outputs that the decoder of a resolved definition reads, in no order.
 func (d *Definition) Outputs() []string {
-	o := &d.Output
-	return slices.DeleteFunc(append([]string{o.Name, o.Boxes, o.Scores, o.Classes, o.Mask.Masks, o.Point.Points, o.Point.Scores}, o.Names...), func(name string) bool { return name == "" })
+	list := d.Output.named()
+	names := make([]string, len(list))
+	for i, named := range list {
+		names[i] = named.name
+	}
+	return names
+}
+
+// named lists the outputs that a definition names.
+func (o *Output) named() []namedOutput {
+	list := append([]namedOutput{
+		{"output.name", o.Name, o.nameTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
+		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
+	}, o.taskOutputs()...)
+	for i, name := range o.Names {
+		list = append(list, namedOutput{config.Index("output.names", i), name, ScoreTypes()})
+	}
+	return slices.DeleteFunc(list, func(named namedOutput) bool { return named.name == "" })
 }
 
 // resolveOutputs finds the outputs that the decoder reads: the named ones, or the only one that matches.
@@ -87,18 +103,9 @@ func (d *Definition) resolveOutputs(outputs []TensorInfo, errs *config.Errors) {
 	case !slices.Contains([]string{DecodeBoxes, DecodeDETR, DecodeYOLOv5Raw, DecodeYuNet}, o.Decode) && o.Name == "":
 		o.Name = d.onlyOutput(outputs, errs)
 	}
-	read := []namedOutput{
-		{"output.name", o.Name, o.nameTypes()}, {"output.boxes", o.Boxes, NumberTypes()},
-		{"output.scores", o.Scores, ScoreTypes()}, {"output.classes", o.Classes, NumberTypes()},
-	}
-	read = append(read, o.taskOutputs()...)
-	for i, name := range o.Names {
-		read = append(read, namedOutput{config.Index("output.names", i), name, ScoreTypes()})
-	}
-	for _, named := range read {
+	for _, named := range o.named() {
 		at := find(outputs, named.name)
 		switch {
-		case named.name == "":
 		case at < 0:
 			errs.Add(named.key, "model.yaml says %q, model.onnx has the outputs %s", named.name, list(outputs))
 		case !slices.Contains(named.allowed, outputs[at].DType):
