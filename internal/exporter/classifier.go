@@ -111,7 +111,7 @@ func classifier(b *builder) bool {
 		b.ask("output.name", "several outputs may hold the scores of the classes", fits...)
 		return true
 	}
-	b.say("task", string(repository.Classification), "shape of "+describe(*out))
+	b.say("task", string(repository.Classification), shapeOf(*out))
 	b.scores(*out)
 	b.oneScore(*out)
 	usual := ""

@@ -43,7 +43,7 @@ func customVision(b *builder) bool {
 		b.boxesOf(repository.BoxXYXY, repository.SpaceUnit, from)
 		b.usualSize(416, usual)
 	case scores != nil && isScores(*scores) && b.graph.Metadata[pixelFormatKey] != "":
-		b.say("task", string(repository.Classification), "shape of "+describe(*scores))
+		b.say("task", string(repository.Classification), shapeOf(*scores))
 		b.scores(*scores)
 		b.fitLabels(classesOf(*scores), scores.Name)
 		b.usualSize(224, usual)

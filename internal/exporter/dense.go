@@ -99,7 +99,7 @@ func (b *builder) classMap() bool {
 
 // classMapOf sets the decoder of a map of classes.
 func (b *builder) classMapOf(out repository.TensorInfo) {
-	from := "shape of " + describe(out)
+	from := shapeOf(out)
 	if !slices.Contains(repository.ScoreTypes(), out.DType) || len(out.Shape) == 3 {
 		b.dense(out, repository.SemanticSegmentation, repository.DecodeClassMap, from)
 		b.findLabels()
@@ -136,7 +136,7 @@ func (b *builder) numberMap(task repository.Task) bool {
 	if out == nil || !slices.Contains(repository.ScoreTypes(), out.DType) {
 		return false
 	}
-	b.dense(*out, task, repository.DecodeMap, "shape of "+describe(*out))
+	b.dense(*out, task, repository.DecodeMap, shapeOf(*out))
 	b.denseInput("usual of maps of numbers")
 	return true
 }
@@ -171,7 +171,7 @@ func (b *builder) imageOutput() bool {
 	if out == nil || len(out.Shape) != 4 {
 		return false
 	}
-	b.dense(*out, repository.ImageOutput, repository.DecodeImage, "shape of "+describe(*out))
+	b.dense(*out, repository.ImageOutput, repository.DecodeImage, shapeOf(*out))
 	b.assumed(func() {
 		if b.staysOpen() {
 			b.say("input.resize", string(repository.NoResize), "model.onnx leaves the size open")
@@ -233,7 +233,7 @@ func embeddingByShape(b *builder) bool {
 			b.sayNormalization(normalizations["inception"], usual)
 		})
 	}
-	b.embedding(*out, "shape of "+describe(*out))
+	b.embedding(*out, shapeOf(*out))
 	return true
 }
 

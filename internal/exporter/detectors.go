@@ -103,7 +103,7 @@ func yolov7(b *builder) bool {
 		return false
 	}
 	b.finishedRows(out, "batch", "x1", "y1", "x2", "y2", "class", "score")
-	b.detection("shape of " + describe(out))
+	b.detection(shapeOf(out))
 	b.finalBoxes()
 	const usual = "YOLOv7 detect.py"
 	b.usualSize(640, usual)

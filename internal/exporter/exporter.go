@@ -135,3 +135,11 @@ func describeAll(list []repository.TensorInfo) string {
 func describe(t repository.TensorInfo) string {
 	return fmt.Sprintf("%q %s %s", t.Name, t.DType, repository.FormatShape(t.Shape))
 }
+
+// shapeOf is the origin of a value that a tensor's shape tells.
+func shapeOf(t repository.TensorInfo) string { return "shape of " + describe(t) }
+
+// shapesOf is the origin of a value that the shapes of two tensors tell.
+func shapesOf(a, b repository.TensorInfo) string {
+	return fmt.Sprintf("shapes of %s and %s", describe(a), describe(b))
+}

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -229,11 +228,11 @@ func finishedBoxes(b *builder) bool {
 	if outputs.boxes == nil || outputs.scores == nil || len(outputs.scores.Shape) != len(outputs.boxes.Shape)-1 {
 		return false
 	}
-	from := shapesOf(outputs)
+	from := shapesOf(*outputs.boxes, *outputs.scores)
 	if numbers := b.likeScores(*outputs.scores); outputs.classes == nil && len(numbers) > 1 {
 		b.tellScores(numbers)
 		b.ask("output.box_format", "the order of the numbers of a box is not in the file", repository.BoxXYXY, repository.BoxYXYX)
-		outputs.scores, from = nil, "shape of "+describe(*outputs.boxes)
+		outputs.scores, from = nil, shapeOf(*outputs.boxes)
 	}
 	b.sayFinished(outputs, from)
 	b.unknownBoxes()
@@ -262,11 +261,6 @@ func (b *builder) likeScores(scores repository.TensorInfo) (list []string) {
 		}
 	}
 	return list
-}
-
-// shapesOf says which outputs have the shapes of boxes and scores.
-func shapesOf(f finished) string {
-	return fmt.Sprintf("shapes of %s and %s", describe(*f.boxes), describe(*f.scores))
 }
 
 // unknownBoxes asks for what nothing tells of a detector of unknown origin.

@@ -192,7 +192,7 @@ func timm(b *builder) bool {
 	if out == nil {
 		return false
 	}
-	b.say("task", string(repository.Classification), "shape of "+describe(*out))
+	b.say("task", string(repository.Classification), shapeOf(*out))
 	for _, key := range []string{"label_names", "labels"} {
 		for _, from := range []map[string]any{config, cfg} {
 			if labels, ok := labelList(from[key]); ok {

@@ -11,7 +11,7 @@ import (
 // not.
 func (b *builder) extras() {
 	if points := b.outputOfPoints(); points != nil {
-		from := "shape of " + describe(*points)
+		from := shapeOf(*points)
 		n := len(points.Shape)
 		b.say("task", string(repository.Pose), from)
 		b.say("output.points", points.Name, from)
@@ -19,13 +19,13 @@ func (b *builder) extras() {
 		b.keypoints(int(points.Shape[n-2]), nil, "")
 		for _, t := range b.graph.Outputs {
 			if k := len(t.Shape); k == n-1 && t.Shape[k-1] == points.Shape[n-2] && strings.Contains(strings.ToLower(t.Name), "score") {
-				b.say("output.point_scores", t.Name, "shape of "+describe(t))
+				b.say("output.point_scores", t.Name, shapeOf(t))
 			}
 		}
 		return
 	}
 	if masks := b.outputOfMasks(); masks != nil {
-		from := "shape of " + describe(*masks)
+		from := shapeOf(*masks)
 		b.say("task", string(repository.InstanceSegmentation), from)
 		b.say("output.masks", masks.Name, from)
 		if n := len(masks.Shape); masks.Shape[n-1] > 0 && masks.Shape[n-1] <= maxMaskSide {
@@ -85,10 +85,9 @@ func yoloInstances(b *builder) bool {
 	if table == nil || prototypes == nil || prototypes.Shape[1] < 1 || table.Shape[1] <= 4+prototypes.Shape[1] || !b.isCells(table.Shape[2], 1) {
 		return false
 	}
-	b.say("task", string(repository.InstanceSegmentation), "shapes of "+describe(*table)+" and "+describe(*prototypes))
-	b.findLabels()
+	b.say("task", string(repository.InstanceSegmentation), shapesOf(*table, *prototypes))
 	b.table(*table, repository.DecodeYOLO)
-	b.say("output.masks", prototypes.Name, "shape of "+describe(*prototypes))
+	b.say("output.masks", prototypes.Name, shapeOf(*prototypes))
 	b.fitLabels(table.Shape[1]-4-prototypes.Shape[1], table.Name)
 	const usual = "usual of YOLO detectors"
 	b.yoloInput(usual)

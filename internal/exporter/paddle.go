@@ -27,7 +27,7 @@ func paddleDetection(b *builder) bool {
 	const from = "inputs and outputs of PaddleDetection"
 	b.say("task", string(repository.Detection), from)
 	b.say("output.decode", repository.DecodeRows, from)
-	b.say("output.name", out.Name, "shape of "+describe(out))
+	b.say("output.name", out.Name, shapeOf(out))
 	b.say("output.columns", []string{"class", "score", "x1", "y1", "x2", "y2"}, from)
 	b.say("output.box_space", repository.SpaceOriginal, "scale_factor maps boxes back to the image")
 	extra := []repository.Extra{{Name: "scale_factor", Value: repository.ScaleFactorHW}}

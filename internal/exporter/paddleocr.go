@@ -17,7 +17,7 @@ func paddleOCR(b *builder) bool {
 		return false
 	}
 	const usual = "PaddleOCR's text direction classifier"
-	b.say("task", string(repository.Classification), "shape of "+describe(out))
+	b.say("task", string(repository.Classification), shapeOf(out))
 	b.takeLabels([]string{"0", "180"}, usual)
 	b.scores(out)
 	b.fitLabels(classesOf(out), out.Name)

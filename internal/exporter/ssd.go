@@ -19,7 +19,7 @@ func (b *builder) scoreTable() bool {
 	if f.boxes == nil || f.scores == nil {
 		return false
 	}
-	b.sayFinished(f, shapesOf(f))
+	b.sayFinished(f, shapesOf(*f.boxes, *f.scores))
 	b.assume("output.iou_threshold", 0.45, "usual, as the boxes are before suppression")
 	isSoftmax := b.graph.OutputOps[f.scores.Name] == "Softmax"
 	switch {
@@ -115,7 +115,7 @@ func (b *builder) detectionOutput() bool {
 	}
 	b.say("output.box_space", repository.SpaceUnit, "DetectionOutput's boxes are from 0 to 1")
 	b.finishedRows(out, "batch", "class", "score", "x1", "y1", "x2", "y2")
-	b.detection("shape of " + describe(out))
+	b.detection(shapeOf(out))
 	b.dropBackground()
 	b.assume("output.class_first", 1, "class 0 of DetectionOutput is usually the background")
 	b.finalBoxes()

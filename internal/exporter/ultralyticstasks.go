@@ -56,7 +56,7 @@ func (b *builder) endToEndWith(out repository.TensorInfo, after int64) bool {
 func (b *builder) prototypes() int64 {
 	for _, t := range b.graph.Outputs {
 		if len(t.Shape) == 4 && t.Shape[1] > 0 && slices.Contains(repository.ScoreTypes(), t.DType) {
-			b.say("output.masks", t.Name, "shape of "+describe(t))
+			b.say("output.masks", t.Name, shapeOf(t))
 			return t.Shape[1]
 		}
 	}

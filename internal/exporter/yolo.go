@@ -31,7 +31,7 @@ func (b *builder) isCells(n, anchors int64) bool {
 
 // table sets the decoder of one output of boxes and scores.
 func (b *builder) table(out repository.TensorInfo, decode string) {
-	b.decodes(out, decode, "shape of "+describe(out))
+	b.decodes(out, decode, shapeOf(out))
 }
 
 // decodes sets the decoder of one output, and names the output if there are others.
@@ -45,7 +45,7 @@ func (b *builder) decodes(out repository.TensorInfo, decode, from string) {
 // finishedRows sets the decoder of rows of finished boxes.
 func (b *builder) finishedRows(out repository.TensorInfo, columns ...string) {
 	b.table(out, repository.DecodeRows)
-	from := "shape of " + describe(out)
+	from := shapeOf(out)
 	b.say("output.columns", columns, from)
 	b.say("output.box_space", repository.SpaceInput, from)
 }
@@ -87,7 +87,7 @@ func yoloByShape(b *builder) bool {
 		b.table(*out, layout.decode)
 		b.fitLabels(layout.classes, out.Name)
 	}
-	b.detection("shape of " + describe(*out))
+	b.detection(shapeOf(*out))
 	if b.isYOLOX(*out) {
 		b.yolox(*out)
 		return true
@@ -191,7 +191,7 @@ func (b *builder) isYOLOX(out repository.TensorInfo) bool {
 // --decode_in_inference leave the grid and the exponential to who reads them.
 func (b *builder) yolox(out repository.TensorInfo) {
 	if b.graph.Ops["Exp"] == 0 {
-		b.values["output.decode"] = value{repository.DecodeYOLOX, "shape of " + describe(out) + ", and no Exp in model.onnx: not decoded", false}
+		b.values["output.decode"] = value{repository.DecodeYOLOX, shapeOf(out) + ", and no Exp in model.onnx: not decoded", false}
 	}
 	const usual = "YOLOX's preproc"
 	b.exporter = "YOLOX"

@@ -55,7 +55,7 @@ func (b *builder) yolov5Table(out repository.TensorInfo) {
 func (b *builder) yolov5Classify() {
 	const usual = "YOLOv5 classify_transforms"
 	out := b.graph.Outputs[0]
-	b.say("task", string(repository.Classification), "shape of "+describe(out))
+	b.say("task", string(repository.Classification), shapeOf(out))
 	b.usualSize(224, usual)
 	b.say("input.resize", string(repository.CropFirst), usual)
 	b.say("input.interpolation", repository.OpenCVLinear, usual)
@@ -77,7 +77,7 @@ func (b *builder) rawGrids() bool {
 	if len(grids) < 2 || len(grids) != len(b.graph.Outputs) {
 		return false
 	}
-	from := "shape of " + describe(grids[0])
+	from := shapeOf(grids[0])
 	b.say("output.decode", repository.DecodeYOLOv5Raw, from)
 	if b.graph.OutputOps[grids[0].Name] == "Sigmoid" {
 		b.say("output.activation", repository.ActivationNone, "model.onnx ends with Sigmoid")
