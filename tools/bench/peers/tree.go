@@ -27,22 +27,22 @@ func adopt() error {
 
 // processes returns all processes of this machine, except those that exit meanwhile.
 func processes() ([]proc.Stat, error) {
-	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
 	var list []proc.Stat
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue // not a process
+		}
+		s, err := proc.ReadStat(pid)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue
 		}
 		if err != nil {
 			return nil, err
-		}
-		s, err := proc.ParseStat(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		list = append(list, s)
 	}
