@@ -95,6 +95,11 @@ func (b *builder) unsupported(task string) {
 	b.errs = append(b.errs, otherTaskError(task))
 }
 
+// notInferred records that a model is known, and that its task is one that can only be defined by hand for its exporter.
+func (b *builder) notInferred(task string) {
+	b.fail("the model's task is %s, which is not inferred from such files; write a model.yaml", task)
+}
+
 // text formats a value as YAML.
 func text(v any) string {
 	switch v := v.(type) {

@@ -44,7 +44,7 @@ func modelAPI(b *builder) bool {
 		b.modelInfoInput()
 		return b.modelInfoDetector()
 	default:
-		b.unsupported(strconv.Quote(kind))
+		b.notInferred(strconv.Quote(kind))
 	}
 	return true
 }

@@ -49,7 +49,7 @@ func openVINOLayouts() []layout {
 			want: "output.decode: yolo; output.iou_threshold: 0.6; input.resize: stretch; input.std: [255, 255, 255]"},
 		{what: "the Model API's SSD with three outputs", model: modelOf(image, out("bboxes", float, 1, "n", 4), out("scores", float, 1, "n"), out("labels", whole, 1, "n"), modelInfoOf("model_type", "SSD")),
 			want: "output.decode: boxes; output.box_space: unit; output.class_first: "},
-		{what: "a segmentation of OTX", model: modelOf(image, out("o", float, 1, 3, 320, 256), modelInfoOf("model_type", "Segmentation", "task_type", "segmentation")), err: `"Segmentation"`},
+		{what: "a segmentation of OTX", model: modelOf(image, out("o", float, 1, 3, 320, 256), modelInfoOf("model_type", "Segmentation", "task_type", "segmentation")), err: `the model's task is "Segmentation", which is not inferred from such files; write a model.yaml`},
 	}
 }
 

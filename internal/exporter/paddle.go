@@ -83,7 +83,7 @@ func (b *builder) paddlePreprocessing() {
 		return
 	}
 	if cfg.Mask {
-		b.unsupported("instance segmentation (" + cfg.file + " mask)")
+		b.notInferred("instance segmentation (" + cfg.file + " mask)")
 	}
 	b.takeLabels(cfg.Labels, cfg.file+" label_list")
 	if cfg.Threshold > 0 && cfg.Threshold <= 1 {

@@ -36,7 +36,7 @@ func yolov5(b *builder) bool {
 func (b *builder) yolov5Table(out repository.TensorInfo) {
 	const head = repository.YOLOXHead
 	if len(b.graph.Outputs) > 1 && len(b.labels) > 0 && out.Shape[2] > head+int64(len(b.labels)) {
-		b.unsupported("segmentation, since its boxes have more columns than labels")
+		b.notInferred("segmentation, since its boxes have more columns than labels")
 		return
 	}
 	switch layout := b.yoloLayout(out); layout.decode {
