@@ -65,8 +65,11 @@ func firstValue(path, key, separator string) string {
 	return ""
 }
 
+// packages are those of the peers' Python environment whose versions are reported.
+const packages = "fastapi uvicorn litserve bentoml mosec onnxruntime opencv-python-headless pillow numpy"
+
 const askVersions = `import importlib.metadata as m, json, platform
-names = "fastapi uvicorn litserve bentoml mosec onnxruntime opencv-python-headless pillow numpy".split()
+names = "` + packages + `".split()
 print(json.dumps({"python": platform.python_version(), **{n: m.version(n) for n in names}}))`
 
 // versions returns the installed versions in the peers' Python environment.

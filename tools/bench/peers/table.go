@@ -60,7 +60,7 @@ func markdown(r *Result) string {
 	fmt.Fprintf(&b, "Measured on %s: %d cores of %s, %.0f GiB, %s, Linux %s. ", r.Started.Format("2006-01-02"), m.Cores, m.CPU,
 		float64(m.MemoryMiB)/1024, m.System, m.Kernel)
 	fmt.Fprintf(&b, "Python %s", r.Versions["python"])
-	for _, name := range []string{"fastapi", "uvicorn", "litserve", "bentoml", "mosec", "onnxruntime", "opencv-python-headless", "pillow", "numpy"} {
+	for _, name := range strings.Fields(packages) {
 		fmt.Fprintf(&b, ", %s %s", name, r.Versions[name])
 	}
 	b.WriteString(".\n\n")
