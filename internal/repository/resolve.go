@@ -190,9 +190,7 @@ func (d *Definition) matches(t TensorInfo) bool {
 		switch {
 		case o.Decode == DecodeRows:
 			return width < 0 || width == int64(len(o.Columns)) || extra && width > int64(len(o.Columns))
-		case extra:
-			return width < 0 || width > head
-		case len(d.Labels) > 0:
+		case !extra && len(d.Labels) > 0:
 			return width < 0 || width == head+int64(len(d.Labels))
 		}
 		return width < 0 || width > head
