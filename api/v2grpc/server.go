@@ -82,7 +82,7 @@ func New(cfg Config, parts Parts) *Server {
 
 // ServeHTTP implements http.Handler. It answers calls, of HTTP/2 only.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), grpcstatus.ContentType) {
 		http.Error(w, "this port is for gRPC, over HTTP/2", http.StatusUnsupportedMediaType)
 		return
 	}
