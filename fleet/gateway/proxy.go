@@ -49,10 +49,8 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, own http.Hand
 	own.ServeHTTP(w, r)
 }
 
-// enter has the guard admit a request that is to be forwarded.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext) (leave func(), err error) {
-	route := access.RouteOf(r)
-	route.Named = true // only the replica knows its default model, and what a list contains
+// enter has the guard admit a request or call that is to be forwarded.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext, route access.Route) (leave func(), err error) {
 	rc.client, leave, err = g.protection.Guard.Enter(route, access.CallerOf(r))
 	if err == nil {
 		return leave, nil
@@ -71,7 +69,9 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
-	leave, err := g.enter(w, r, rc)
+	route := access.RouteOf(r)
+	route.Named = true // only the replica knows its default model, and what a list contains
+	leave, err := g.enter(w, r, rc, route)
 	defer leave()
 	if rc.predict && (err == nil || rc.client.Key() != "") { // not what anyone can send
 		r, rc.span = g.tracer.Start(r, "")
