@@ -125,23 +125,28 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 }
 
 // rewrite builds the replica's request; the retrier sets the address. Forwarding headers from the client are dropped, since
-// they cannot be trusted. So are API keys that the gateway has checked: replicas have no use for them.
+// they cannot be trusted.
 func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // including what ReverseProxy cannot parse
 	p.Out.Host = p.In.Host
 	p.SetXForwarded()
-	tracing.Inject(p.In.Context(), p.Out.Header)
-	rc := requestContextOf(p.In.Context())
-	p.Out.Header[requestIDHeader] = []string{rc.id}
-	if rc.client.Address.IsValid() {
-		p.Out.Header["X-Forwarded-For"] = []string{rc.client.Address.String()}
-	}
-	if g.protection.Guard.NeedsKeys() {
-		p.Out.Header.Del("Authorization")
-		p.Out.Header.Del("X-API-Key")
-	}
+	g.introduce(p.In.Context(), p.Out.Header, requestContextOf(p.In.Context()))
 	p.Out.Header.Del("Connection") // there is no protocol to upgrade to
 	p.Out.Header.Del("Upgrade")
+}
+
+// introduce sets what a replica is to know of a request's client in its headers. API keys that the gateway has checked are dropped:
+// replicas have no use for them.
+func (g *Gateway) introduce(ctx context.Context, h http.Header, rc *requestContext) {
+	tracing.Inject(ctx, h)
+	h[requestIDHeader] = []string{rc.id}
+	if rc.client.Address.IsValid() {
+		h["X-Forwarded-For"] = []string{rc.client.Address.String()}
+	}
+	if g.protection.Guard.NeedsKeys() {
+		h.Del("Authorization")
+		h.Del("X-API-Key")
+	}
 }
 
 func (g *Gateway) modify(res *http.Response) error {
