@@ -113,15 +113,7 @@ func TestLargeAndCompressedMessages(t *testing.T) {
 // A replica keeps a connection for further calls, and serves one call at a time on each.
 func TestConnectionsForCallsAreKept(t *testing.T) {
 	gate := make(chan struct{})
-	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-		if m.GetId() == "hold" {
-			if err := a.hold(ctx, gate); err != nil {
-				return nil, err
-			}
-		}
-		return answerTo("a", m), nil
-	}
+	a := startHolding(t, "a", gate)
 	f := startCalls(t, nil, a.Replica)
 	for range 50 {
 		if _, err := f.infer(t.Context(), "1"); err != nil {

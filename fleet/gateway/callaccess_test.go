@@ -106,15 +106,7 @@ func TestLimitsOfAStream(t *testing.T) {
 		apikey.Key{Name: "slow", Scopes: []string{"predict"}, Rate: 0.001, Burst: 1},
 		apikey.Key{Name: "single", Scopes: []string{"predict"}, Concurrent: 1})
 	gate := make(chan struct{})
-	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-		if m.GetId() == "hold" {
-			if err := a.hold(ctx, gate); err != nil {
-				return nil, err
-			}
-		}
-		return answerTo("a", m), nil
-	}
+	a := startHolding(t, "a", gate)
 	f := startCalls(t, func(c *Config) { c.Access.Keys, c.Access.OpenMetrics = path, true }, a.Replica)
 	open := func(key string) inferStream {
 		ctx, cancel := context.WithTimeout(withKey(t.Context(), keys[key]), testTimeout)
