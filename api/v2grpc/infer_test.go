@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/testenv"
 )
 
 // FuzzDecode compares decode with the decoder of protobuf.
@@ -63,9 +64,7 @@ func TestRawContentsAreNotCopied(t *testing.T) {
 // call sends the bytes of a call of ModelInfer, and returns the status of HTTP, that of gRPC and the message about it.
 func (s *testServer) call(t *testing.T, header http.Header, body io.Reader) (httpStatus int, code, message string, data []byte) {
 	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.conn.Target()+pb.GRPCInferenceService_ModelInfer_FullMethodName, body)
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/testenv"
 )
 
 // Metadata, the deadline and trailers pass through in both directions.
@@ -204,9 +205,7 @@ func TestCallsWithoutReplicas(t *testing.T) {
 // postCall sends a call without a message, and returns the headers of the response.
 func postCall(t *testing.T, address, path string, header http.Header) http.Header {
 	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+path, http.NoBody)
 	if err != nil {
