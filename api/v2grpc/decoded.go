@@ -116,27 +116,17 @@ const (
 // decodedSize is how much memory a message takes at most when it is decoded: a list of empty messages is a hundred times as large as it
 // was on the wire. What is not valid is not counted; gRPC refuses it.
 func decodedSize(data []byte, d protoreflect.MessageDescriptor) (size int64) {
-	for len(data) > 0 {
-		number, kind, tag := protowire.ConsumeTag(data)
-		if tag < 0 {
-			return size
-		}
-		length := protowire.ConsumeFieldValue(number, kind, data[tag:])
-		if length < 0 {
-			return size
-		}
+	_ = eachField(data, func(number protowire.Number, value, whole []byte) {
 		field := d.Fields().ByNumber(number)
 		switch {
 		case field == nil:
-			size += 2 * int64(tag+length) // kept as it is, in a list of bytes that grows
-		case kind != protowire.BytesType:
+			size += 2 * int64(len(whole)) // kept as it is, in a list of bytes that grows
+		case value == nil:
 			size += decodedNumber
 		default:
-			value, _ := protowire.ConsumeBytes(data[tag : tag+length])
 			size += decodedField(value, field)
 		}
-		data = data[tag+length:]
-	}
+	})
 	return size
 }
 

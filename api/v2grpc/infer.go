@@ -7,10 +7,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +17,7 @@ import (
 
 	"fovea/api/v2grpc/pb"
 	"fovea/internal/apierror"
+	"fovea/internal/grpcstatus"
 	"fovea/internal/httpserver"
 )
 
@@ -36,7 +33,7 @@ func isPlainInfer(r *http.Request) bool {
 		return false
 	}
 	switch r.Header.Get("Content-Type") {
-	case "application/grpc", "application/grpc+proto":
+	case grpcstatus.ContentType, grpcstatus.ContentType + "+proto":
 		return true
 	}
 	return false
@@ -47,8 +44,8 @@ func isPlainInfer(r *http.Request) bool {
 // they were received until they are copied to a batch.
 func (s *Server) serveInfer(w http.ResponseWriter, r *http.Request, m *messages) {
 	ctx := m.ctx
-	if text := r.Header.Get("Grpc-Timeout"); text != "" {
-		limit, ok := parseTimeout(text)
+	if text := r.Header.Get(grpcstatus.TimeoutHeader); text != "" {
+		limit, ok := grpcstatus.ParseTimeout(text)
 		if !ok {
 			http.Error(w, "malformed grpc-timeout", http.StatusBadRequest)
 			return
@@ -74,7 +71,8 @@ func (s *Server) serveInfer(w http.ResponseWriter, r *http.Request, m *messages)
 		message, err = frame(answer.(*pb.ModelInferResponse)) //nolint:forcetypeassert // of ModelInfer
 	}
 	if err != nil {
-		writeStatus(w, status.Convert(err))
+		failed := status.Convert(err)
+		grpcstatus.End(w, failed.Code(), failed.Message())
 		return
 	}
 	h := w.Header()
@@ -83,7 +81,7 @@ func (s *Server) serveInfer(w http.ResponseWriter, r *http.Request, m *messages)
 	httpserver.Together(r)
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(message); err == nil {
-		h.Set(http.TrailerPrefix+"Grpc-Status", "0")
+		grpcstatus.Set(h, http.TrailerPrefix, codes.OK, "")
 	}
 }
 
@@ -170,32 +168,4 @@ func frame(m *pb.ModelInferResponse) ([]byte, error) {
 	}
 	binary.BigEndian.PutUint32(data[1:], uint32(len(data)-prefixSize))
 	return data, nil
-}
-
-// writeStatus ends a call without a message.
-func writeStatus(w http.ResponseWriter, failed *status.Status) {
-	h := w.Header()
-	h.Set("Content-Type", "application/grpc")
-	h.Set("Grpc-Status", strconv.Itoa(int(failed.Code())))
-	h.Set("Grpc-Message", strings.ReplaceAll(url.QueryEscape(failed.Message()), "+", "%20"))
-	w.WriteHeader(http.StatusOK)
-}
-
-// timeoutUnits are the units of grpc-timeout.
-var timeoutUnits = map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
-
-// parseTimeout reads a grpc-timeout: at most eight digits and a unit. One that is too long for a Duration is the longest.
-func parseTimeout(text string) (time.Duration, bool) {
-	if len(text) < 2 || len(text) > 9 {
-		return 0, false
-	}
-	unit := timeoutUnits[text[len(text)-1]]
-	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
-	if err != nil || unit == 0 {
-		return 0, false
-	}
-	if n > uint64(math.MaxInt64/unit) {
-		return math.MaxInt64, true
-	}
-	return time.Duration(n) * unit, true
 }

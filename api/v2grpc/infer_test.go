@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/testenv"
 )
 
 // FuzzDecode compares decode with the decoder of protobuf.
@@ -61,21 +61,10 @@ func TestRawContentsAreNotCopied(t *testing.T) {
 	}
 }
 
-func TestParseTimeout(t *testing.T) {
-	for text, want := range map[string]time.Duration{"1H": time.Hour, "2M": 2 * time.Minute, "10S": 10 * time.Second, "99999999m": 99999999 * time.Millisecond,
-		"7u": 7 * time.Microsecond, "0n": 0, "99999999H": math.MaxInt64, "": -1, "S": -1, "1": -1, "1s": -1, "-1S": -1, "+1S": -1, "1 S": -1, "123456789S": -1} {
-		if got, ok := parseTimeout(text); ok != (want >= 0) || ok && got != want {
-			t.Errorf("%q: %v, %v", text, got, ok)
-		}
-	}
-}
-
 // call sends the bytes of a call of ModelInfer, and returns the status of HTTP, that of gRPC and the message about it.
 func (s *testServer) call(t *testing.T, header http.Header, body io.Reader) (httpStatus int, code, message string, data []byte) {
 	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.conn.Target()+pb.GRPCInferenceService_ModelInfer_FullMethodName, body)
 	if err != nil {

@@ -74,15 +74,19 @@ func New(cfg Config, parts Parts) *Server {
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.streaming))
 	s.service = &service{server: s}
 	pb.RegisterGRPCInferenceServiceServer(s.grpc, s.service)
-	healthpb.RegisterHealthServer(s.grpc, &healthService{server: s})
+	healthpb.RegisterHealthServer(s.grpc, &grpcstatus.Health{
+		Service: pb.GRPCInferenceService_ServiceDesc.ServiceName, Ready: s.isReady, Closing: s.draining, Reason: "the server is shutting down",
+	})
 	reflection.Register(s.grpc)
 	s.http = httpserver.New(s, 0, 0, parts.Log)
 	return s
 }
 
+func (s *Server) isReady() bool { return s.Health.Report().Ready() }
+
 // ServeHTTP implements http.Handler. It answers calls, of HTTP/2 only.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), grpcstatus.ContentType) {
 		http.Error(w, "this port is for gRPC, over HTTP/2", http.StatusUnsupportedMediaType)
 		return
 	}

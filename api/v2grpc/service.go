@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -244,56 +243,4 @@ func requestID(ctx context.Context) string {
 		given = values[0]
 	}
 	return requestid.Of(given)
-}
-
-// healthService is grpc.health.v1.
-type healthService struct {
-	healthpb.UnimplementedHealthServer
-	server *Server
-}
-
-// watchEvery is how often Watch looks.
-const watchEvery = time.Second
-
-// current is the status of a service.
-func (h *healthService) current(service string) (healthpb.HealthCheckResponse_ServingStatus, error) {
-	if service != "" && service != pb.GRPCInferenceService_ServiceDesc.ServiceName {
-		return healthpb.HealthCheckResponse_SERVICE_UNKNOWN, status.Error(codes.NotFound, "unknown service")
-	}
-	if h.server.Health.Report().Ready() {
-		return healthpb.HealthCheckResponse_SERVING, nil
-	}
-	return healthpb.HealthCheckResponse_NOT_SERVING, nil
-}
-
-// Check reports whether the server is ready.
-func (h *healthService) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
-	current, err := h.current(r.GetService())
-	if err != nil {
-		return nil, err
-	}
-	return &healthpb.HealthCheckResponse{Status: current}, nil
-}
-
-// Watch reports whether the server is ready, and each change.
-func (h *healthService) Watch(r *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	last := healthpb.HealthCheckResponse_ServingStatus(-1)
-	for {
-		current, _ := h.current(r.GetService()) // an unknown service is a status
-		if current != last {
-			if err := stream.Send(&healthpb.HealthCheckResponse{Status: current}); err != nil {
-				return err
-			}
-		}
-		last = current
-		select {
-		case <-ticker.C:
-		case <-stream.Context().Done():
-			return status.FromContextError(stream.Context().Err()).Err()
-		case <-h.server.draining:
-			return status.Error(codes.Unavailable, "the server is shutting down")
-		}
-	}
 }

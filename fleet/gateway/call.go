@@ -12,7 +12,6 @@ import (
 	"fovea/internal/access"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
-	"fovea/internal/tracing"
 )
 
 // call is a call of gRPC that is forwarded. A stream is sent to one replica after another when the first leaves rotation; other calls are
@@ -130,20 +129,12 @@ func (c *call) request(ctx context.Context) *http.Request {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		delete(h, name) // from the client, and not to be trusted
 	}
-	if c.gateway.protection.Guard.NeedsKeys() {
-		delete(h, "Authorization")
-		delete(h, "X-Api-Key")
-	}
-	if c.rc.client.Address.IsValid() {
-		h["X-Forwarded-For"] = []string{c.rc.client.Address.String()}
-	}
+	c.gateway.introduce(ctx, h, c.rc)
 	c.rc.client.Restrict(h)
-	h[requestIDHeader] = []string{c.rc.id}
 	h["Te"] = []string{"trailers"}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // not net/http's
 	}
-	tracing.Inject(ctx, h)
 	req.Header, req.RequestURI, req.Trailer = h, "", nil
 	req.Body, req.ContentLength = io.NopCloser(c.messages), c.messages.length()
 	return req

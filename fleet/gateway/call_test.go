@@ -26,6 +26,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	"fovea/api/v2grpc/pb"
+	"fovea/internal/testenv"
 )
 
 // Metadata, the deadline and trailers pass through in both directions.
@@ -113,15 +114,7 @@ func TestLargeAndCompressedMessages(t *testing.T) {
 // A replica keeps a connection for further calls, and serves one call at a time on each.
 func TestConnectionsForCallsAreKept(t *testing.T) {
 	gate := make(chan struct{})
-	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-		if m.GetId() == "hold" {
-			if err := a.hold(ctx, gate); err != nil {
-				return nil, err
-			}
-		}
-		return answerTo("a", m), nil
-	}
+	a := startHolding(t, "a", gate)
 	f := startCalls(t, nil, a.Replica)
 	for range 50 {
 		if _, err := f.infer(t.Context(), "1"); err != nil {
@@ -212,9 +205,7 @@ func TestCallsWithoutReplicas(t *testing.T) {
 // postCall sends a call without a message, and returns the headers of the response.
 func postCall(t *testing.T, address, path string, header http.Header) http.Header {
 	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+path, http.NoBody)
 	if err != nil {

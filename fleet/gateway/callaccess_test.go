@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -107,15 +106,7 @@ func TestLimitsOfAStream(t *testing.T) {
 		apikey.Key{Name: "slow", Scopes: []string{"predict"}, Rate: 0.001, Burst: 1},
 		apikey.Key{Name: "single", Scopes: []string{"predict"}, Concurrent: 1})
 	gate := make(chan struct{})
-	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-		if m.GetId() == "hold" {
-			if err := a.hold(ctx, gate); err != nil {
-				return nil, err
-			}
-		}
-		return answerTo("a", m), nil
-	}
+	a := startHolding(t, "a", gate)
 	f := startCalls(t, func(c *Config) { c.Access.Keys, c.Access.OpenMetrics = path, true }, a.Replica)
 	open := func(key string) inferStream {
 		ctx, cancel := context.WithTimeout(withKey(t.Context(), keys[key]), testTimeout)
@@ -261,43 +252,6 @@ func TestCallsAreTraced(t *testing.T) {
 	if !slices.Equal(seen, []string{want}) || hex.EncodeToString(span.GetParentSpanId()) != "b7ad6b7169203331" || !strings.Contains(span.GetName(), "ModelInfer") {
 		t.Errorf("the replica got %v, the span is %v", seen, span)
 	}
-}
-
-func TestTimeouts(t *testing.T) {
-	for text, want := range map[string]time.Duration{"1H": time.Hour, "2M": 2 * time.Minute, "3S": 3 * time.Second, "4m": 4 * time.Millisecond, "5u": 5 * time.Microsecond,
-		"6n": 6, "99999999S": 99_999_999 * time.Second, "99999999H": 2_562_047 * time.Hour, "0S": 0} {
-		if got, ok := parseTimeout(text); !ok || got != want {
-			t.Errorf("%s: %s, %v", text, got, ok)
-		}
-	}
-	for _, text := range []string{"", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", " 1S"} {
-		if got, ok := parseTimeout(text); ok {
-			t.Errorf("%q: %s", text, got)
-		}
-	}
-	for d, want := range map[time.Duration]string{-time.Second: "0n", 0: "0n", 1: "1n", 99_999_999: "99999999n", 100_000_000: "100000u", 100_000_001: "100001u",
-		100 * time.Second: "100000m", 1<<63 - 1: "9223372036S"} {
-		if got := formatTimeout(d); got != want && d != 1<<63-1 {
-			t.Errorf("%d: %s, want %s", d, got, want)
-		}
-	}
-}
-
-// A timeout that is passed on is never shorter than what is left, and has the form that it was read in.
-func FuzzTimeout(f *testing.F) {
-	f.Add("1S")
-	f.Add("99999999H")
-	f.Add("x")
-	f.Fuzz(func(t *testing.T, text string) {
-		d, ok := parseTimeout(text)
-		if !ok {
-			return
-		}
-		again, ok := parseTimeout(formatTimeout(d))
-		if !ok || again < d && d < 99_999_999*time.Second {
-			t.Errorf("%q is %s, passed on as %q", text, d, formatTimeout(d))
-		}
-	})
 }
 
 // messageBytes is a message with its prefix.

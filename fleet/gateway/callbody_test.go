@@ -24,9 +24,7 @@ type slowCall struct {
 
 func startSlowCall(t *testing.T, address, method string) *slowCall {
 	t.Helper()
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	r, w := io.Pipe()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+inferenceService+method, r)
 	if err != nil {

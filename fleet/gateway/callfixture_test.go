@@ -128,6 +128,21 @@ func startReplica(t testing.TB, id string, answer func(context.Context, *pb.Mode
 	return r
 }
 
+// startHolding starts a replica that answers a request with the ID hold once the channel is closed, and others at once.
+func startHolding(t testing.TB, id string, until <-chan struct{}) *callReplica {
+	t.Helper()
+	var r *callReplica
+	r = startReplica(t, id, func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
+		if m.GetId() == "hold" {
+			if err := r.hold(ctx, until); err != nil {
+				return nil, err
+			}
+		}
+		return answerTo(id, m), nil
+	})
+	return r
+}
+
 // countedListener is a listener that counts connections.
 type countedListener struct {
 	net.Listener

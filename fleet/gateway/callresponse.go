@@ -147,7 +147,7 @@ func (c *call) refuse(err error) {
 func (c *call) explain(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errDeadline):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the deadline of the call has passed")
+		return pastDeadline(err)
 	case errors.Is(cause, errTotal):
 		return apierror.Wrap(apierror.BodyTimeout, err, "the message did not arrive in time")
 	}
@@ -159,7 +159,7 @@ func (c *call) cut(ctx context.Context, err error) error {
 	gone, isGone := errors.AsType[*readerError](err)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errDeadline):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the deadline of the call has passed")
+		return pastDeadline(err)
 	case isGone:
 		return apierror.Wrap(apierror.Canceled, gone.error, "the client disconnected, or did not read its answer")
 	case c.r.Context().Err() != nil:

@@ -110,15 +110,7 @@ func TestStreamMovesToAnotherReplica(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate := make(chan struct{})
-			a, b := startReplica(t, "a", nil), startReplica(t, "b", nil)
-			a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-				if m.GetId() == "hold" {
-					if err := a.hold(ctx, gate); err != nil {
-						return nil, err
-					}
-				}
-				return answerTo("a", m), nil
-			}
+			a, b := startHolding(t, "a", gate), startReplica(t, "b", nil)
 			f := startCalls(t, nil, replicasOf(a, b)...)
 			idle, busy := f.open(t), f.open(t)
 			exchange(t, idle, "1", "a")
@@ -270,15 +262,7 @@ func TestStreamWhoseReplicaIsLost(t *testing.T) {
 // A gateway that shuts down lets a stream's messages be answered, and then ends it.
 func TestShutdownEndsStreams(t *testing.T) {
 	gate := make(chan struct{})
-	a := startReplica(t, "a", nil)
-	a.answer = func(ctx context.Context, m *pb.ModelInferRequest) (*pb.ModelInferResponse, error) {
-		if m.GetId() == "hold" {
-			if err := a.hold(ctx, gate); err != nil {
-				return nil, err
-			}
-		}
-		return answerTo("a", m), nil
-	}
+	a := startHolding(t, "a", gate)
 	f := startCalls(t, nil, a.Replica)
 	unused, idle, busy := f.open(t), f.open(t), f.open(t)
 	exchange(t, idle, "1", "a")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fovea/internal/apierror"
+	"fovea/internal/testenv"
 )
 
 // TestIdleClientsBlockNoRequests: more connections than requests are allowed, each of which announces a body and
@@ -136,9 +137,7 @@ func TestCORS(t *testing.T) {
 
 func TestHTTP2(t *testing.T) {
 	f := start(t, func(c *Config) { c.BodyTimeout = 300 * time.Millisecond }, server(t, "a", echo(new(atomic.Int64))))
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	f.client = &http.Client{Transport: transport, Timeout: testTimeout}
 	if got := f.post("/predict", strings.Repeat("x", 1<<20)); got.status != 200 || len(got.body) != 1<<20 {
@@ -164,9 +163,7 @@ func TestHTTP2DisconnectIsNotABadRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, nil, server(t, "a", echo(new(atomic.Int64))))
-			protocols := new(http.Protocols)
-			protocols.SetUnencryptedHTTP2(true)
-			transport := &http.Transport{Protocols: protocols}
+			transport := testenv.HTTP2()
 			defer transport.CloseIdleConnections()
 			client := &http.Client{Transport: transport, Timeout: testTimeout}
 			r, w := io.Pipe()

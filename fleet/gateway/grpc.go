@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -75,7 +74,7 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: true, predict: isInference(r.URL.Path)}
 	c := &call{gateway: g, w: w, rc: rc, conn: http.NewResponseController(w), stream: isStream(r.URL.Path)}
 	route := access.CallOf(r.URL.Path, "")
-	leave, err := g.enterCall(r, rc, route)
+	leave, err := g.enter(w, r, rc, route)
 	if err == nil && strings.HasPrefix(r.URL.Path, healthPrefix) {
 		defer leave()
 		g.serveHealth(w, r, rc)
@@ -100,19 +99,6 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		c.refuse(err)
 	}
-}
-
-// enterCall has the guard admit a call.
-func (g *Gateway) enterCall(r *http.Request, rc *requestContext, route access.Route) (leave func(), err error) {
-	rc.client, leave, err = g.protection.Guard.Enter(route, access.CallerOf(r))
-	if err == nil {
-		return leave, nil
-	}
-	rc.denied = apierror.From(err).Code != apierror.PermissionDenied
-	if errors.Is(err, access.ErrFlood) {
-		g.protection.Guard.HoldBack(r.Context())
-	}
-	return leave, err
 }
 
 // attributes are the call's own in the access log.

@@ -49,10 +49,8 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request, own http.Hand
 	own.ServeHTTP(w, r)
 }
 
-// enter has the guard admit a request that is to be forwarded.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext) (leave func(), err error) {
-	route := access.RouteOf(r)
-	route.Named = true // only the replica knows its default model, and what a list contains
+// enter has the guard admit a request or call that is to be forwarded.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestContext, route access.Route) (leave func(), err error) {
 	rc.client, leave, err = g.protection.Guard.Enter(route, access.CallerOf(r))
 	if err == nil {
 		return leave, nil
@@ -71,7 +69,9 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, rc *requestConte
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	rc := &requestContext{id: requestid.Of(r.Header.Get(requestIDHeader)), start: time.Now(), http2: r.ProtoMajor > 1}
 	rc.predict = r.Method == http.MethodPost
-	leave, err := g.enter(w, r, rc)
+	route := access.RouteOf(r)
+	route.Named = true // only the replica knows its default model, and what a list contains
+	leave, err := g.enter(w, r, rc, route)
 	defer leave()
 	if rc.predict && (err == nil || rc.client.Key() != "") { // not what anyone can send
 		r, rc.span = g.tracer.Start(r, "")
@@ -125,23 +125,28 @@ func (g *Gateway) reverseProxy(rt http.RoundTripper) http.Handler {
 }
 
 // rewrite builds the replica's request; the retrier sets the address. Forwarding headers from the client are dropped, since
-// they cannot be trusted. So are API keys that the gateway has checked: replicas have no use for them.
+// they cannot be trusted.
 func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // including what ReverseProxy cannot parse
 	p.Out.Host = p.In.Host
 	p.SetXForwarded()
-	tracing.Inject(p.In.Context(), p.Out.Header)
-	rc := requestContextOf(p.In.Context())
-	p.Out.Header[requestIDHeader] = []string{rc.id}
-	if rc.client.Address.IsValid() {
-		p.Out.Header["X-Forwarded-For"] = []string{rc.client.Address.String()}
-	}
-	if g.protection.Guard.NeedsKeys() {
-		p.Out.Header.Del("Authorization")
-		p.Out.Header.Del("X-API-Key")
-	}
+	g.introduce(p.In.Context(), p.Out.Header, requestContextOf(p.In.Context()))
 	p.Out.Header.Del("Connection") // there is no protocol to upgrade to
 	p.Out.Header.Del("Upgrade")
+}
+
+// introduce sets what a replica is to know of a request's client in its headers. API keys that the gateway has checked are dropped:
+// replicas have no use for them.
+func (g *Gateway) introduce(ctx context.Context, h http.Header, rc *requestContext) {
+	tracing.Inject(ctx, h)
+	h[requestIDHeader] = []string{rc.id}
+	if rc.client.Address.IsValid() {
+		h["X-Forwarded-For"] = []string{rc.client.Address.String()}
+	}
+	if g.protection.Guard.NeedsKeys() {
+		h.Del("Authorization")
+		h.Del("X-API-Key")
+	}
 }
 
 func (g *Gateway) modify(res *http.Response) error {

@@ -42,6 +42,11 @@ var (
 	errDeadline = errors.New("the deadline of the call has passed")
 )
 
+// pastDeadline is the error for a call that its client's deadline has ended.
+func pastDeadline(cause error) *apierror.Error {
+	return apierror.Wrap(apierror.DeadlineExceeded, cause, "%v", errDeadline)
+}
+
 // retrier is the http.RoundTripper that chooses a backend, and another when the first does not respond.
 type retrier struct {
 	transport    *http.Transport
@@ -70,8 +75,8 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}()
 	for {
-		try := &attempt{balancer: t.balancer, backend: rc.backend, body: rc.body, last: rc.resent || !repeatable(req.Method)}
-		res, err := try.send(t.sender(try, rc), req)
+		try := &attempt{balancer: t.balancer, backend: rc.backend, body: rc.body, messages: rc.messages, last: rc.resent || !repeatable(req.Method)}
+		res, err := try.send(t.sender(try), req)
 		why := try.outcome(res, err)
 		if why == "" || !t.retry(req, rc, why) {
 			return t.finish(req.Context(), rc, res, why, err)
@@ -84,11 +89,10 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // sender sends an attempt.
-func (t *retrier) sender(a *attempt, rc *requestContext) http.RoundTripper {
-	if rc.messages == nil {
+func (t *retrier) sender(a *attempt) http.RoundTripper {
+	if a.messages == nil {
 		return t.transport
 	}
-	a.messages = rc.messages
 	return &callSender{t.calls, a}
 }
 
@@ -257,7 +261,7 @@ func clientError(ctx context.Context, rc *requestContext, err error) *apierror.E
 	case gone:
 		return apierror.Wrap(apierror.Canceled, err, "the client disconnected")
 	case errors.Is(ended, errDeadline):
-		return apierror.Wrap(apierror.DeadlineExceeded, err, "the deadline of the call has passed")
+		return pastDeadline(err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fovea/internal/testenv"
 )
 
 // lateRequest is the rest of a body that arrives too late: it looks like a request.
@@ -166,9 +168,7 @@ func TestClientThatSendsItsWholeBodyGetsTheEarlyResponse(t *testing.T) {
 // Some clients lose the response if the HTTP/2 stream is reset after it.
 func TestRejectedBodyIsReadToItsEndOverHTTP2(t *testing.T) {
 	f := start(t, nil)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	f.client = &http.Client{Transport: transport, Timeout: testTimeout}
 	const size = 4 << 20 // more than a stream's window

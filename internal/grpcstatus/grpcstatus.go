@@ -1,5 +1,5 @@
-// Package grpcstatus relates API errors to the status codes of gRPC, and writes statuses for handlers of HTTP/2 that answer calls
-// without a gRPC server.
+// Package grpcstatus relates API errors to the status codes of gRPC, and has the statuses and timeouts of calls for handlers of HTTP/2
+// that answer them without a gRPC server.
 package grpcstatus
 
 import (
@@ -102,9 +102,12 @@ func Encode(message string) string {
 	return strings.ReplaceAll(url.QueryEscape(message), "+", "%20")
 }
 
-// Refuse ends a call with an error before anything was sent. The headers are the whole response.
-func Refuse(w http.ResponseWriter, err *apierror.Error) {
+// Refuse ends a call with an error before anything was sent.
+func Refuse(w http.ResponseWriter, err *apierror.Error) { End(w, Of(err.Code), err.Message) }
+
+// End ends a call with a status before anything was sent. The headers are the whole response.
+func End(w http.ResponseWriter, code codes.Code, message string) {
 	w.Header().Set("Content-Type", ContentType)
-	Set(w.Header(), "", Of(err.Code), err.Message)
+	Set(w.Header(), "", code, message)
 	w.WriteHeader(http.StatusOK)
 }

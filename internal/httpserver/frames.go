@@ -134,7 +134,7 @@ func (r *frameReader) join(b []byte) []byte {
 			r.part = append(r.part, rest...)
 			break
 		}
-		size := frameHeaderSize + (int(rest[0])<<16 | int(rest[1])<<8 | int(rest[2]))
+		size := frameHeaderSize + lengthOf(rest)
 		if size > len(rest) {
 			r.left = size - len(rest)
 			out += copy(b[out:], rest)
@@ -161,6 +161,9 @@ func (r *frameReader) join(b []byte) []byte {
 func continues(open, frame []byte) bool {
 	return frame[3] == dataFrame && frame[4]&^endStream == 0 && binary.BigEndian.Uint32(frame[5:]) == binary.BigEndian.Uint32(open[5:])
 }
+
+// lengthOf is that of a frame's payload.
+func lengthOf(header []byte) int { return int(header[0])<<16 | int(header[1])<<8 | int(header[2]) }
 
 func setLength(header []byte, n int) {
 	header[0], header[1], header[2] = byte(n>>16), byte(n>>8), byte(n)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fovea/internal/testenv"
 )
 
 // frame makes a frame of HTTP/2.
@@ -163,9 +165,7 @@ func isTimeout(err error) bool {
 // Requests on HTTP/2 arrive whole, with frames of any size.
 func TestSmallFrames(t *testing.T) {
 	address := serve(t, nil)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
 	want := strings.Repeat("0123456789", 60_000)

@@ -188,7 +188,7 @@ func (f *frameParser) scan(p []byte) written {
 		if len(f.part) < frameHeaderSize {
 			break
 		}
-		f.left = int(f.part[0])<<16 | int(f.part[1])<<8 | int(f.part[2])
+		f.left = lengthOf(f.part)
 		if kind := f.part[3]; kind != dataFrame && kind != headersFrame || f.part[4]&endStream != 0 {
 			w.ended = true // or something else that should not wait
 		}

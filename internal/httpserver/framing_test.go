@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"fovea/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -260,9 +262,7 @@ func TestIdleConnectionsDoNotBlockOthers(t *testing.T) {
 
 func TestHTTP2ByPriorKnowledge(t *testing.T) {
 	address := serve(t, nil)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
+	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
 	for _, size := range []int{0, 10, 3 * streamWindow} {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"fovea/internal/apikey"
+	"fovea/tools/bench/pairs"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
@@ -135,7 +136,7 @@ func accessCost(ctx context.Context, o options, k accessKeys, images [][]byte, o
 		}
 	}
 	for _, s := range servers {
-		fmt.Fprintf(out, "%-13s %s ms of CPU time per request\n", s.name, spread(costs[s.name]))
+		fmt.Fprintf(out, "%-13s %s ms of CPU time per request\n", s.name, pairs.Spread(costs[s.name]))
 	}
 	for _, s := range servers[1:] {
 		judge(out, s.name+" / plain, CPU time per request", quotients(costs[s.name], costs["plain"]), maxCost)
@@ -206,7 +207,7 @@ func accessNeighbors(ctx context.Context, o options, k accessKeys, images [][]by
 		}
 	}
 	for _, n := range neighbors {
-		fmt.Fprintf(out, "%-26s p50 %s ms, p99 %s ms\n", n.name, spread(p50[n.name]), spread(p99[n.name]))
+		fmt.Fprintf(out, "%-26s p50 %s ms, p99 %s ms\n", n.name, pairs.Spread(p50[n.name]), pairs.Spread(p99[n.name]))
 	}
 	for _, n := range neighbors[1:] {
 		judge(out, n.name+" / alone, p99", quotients(p99[n.name], p99["alone"]), maxDelay)

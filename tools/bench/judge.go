@@ -3,16 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
+
+	"fovea/tools/bench/pairs"
 )
 
 // judge prints ratios of neighboring measurements, and whether their median is within a limit.
 func judge(out io.Writer, what string, ratios []float64, limit float64) {
-	verdict := "met"
-	if median(ratios) > limit {
-		verdict = "NOT met"
+	verdict := "NOT met"
+	if pairs.Median(ratios) <= limit {
+		verdict = "met"
 	}
-	fmt.Fprintf(out, "%s: %s, at most %.2f: %s\n", what, spread(ratios), limit, verdict)
+	fmt.Fprintf(out, "%s: %s, at most %.2f: %s\n", what, pairs.Spread(ratios), limit, verdict)
 }
 
 // quotients divides the values of each round.
@@ -22,9 +23,4 @@ func quotients(values, by []float64) []float64 {
 		list[i] = v / by[i]
 	}
 	return list
-}
-
-// spread shows the median of values and how far they are apart.
-func spread(values []float64) string {
-	return fmt.Sprintf("%.3f (%.3f to %.3f)", median(values), slices.Min(values), slices.Max(values))
 }

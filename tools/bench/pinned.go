@@ -6,7 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
+
+	"fovea/tools/bench/proc"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,20 +29,7 @@ func (o *options) pinned() error {
 	o.cores = &unix.CPUSet{}
 	o.cores.Set(first)
 	all.Clear(first)
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return fmt.Errorf("read the threads: %w", err)
-	}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(task.Name())
-		if err != nil {
-			return fmt.Errorf("read the threads: %w", err)
-		}
-		if err := unix.SchedSetaffinity(tid, &all); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("set the CPU affinity: %w", err)
-		}
-	}
-	return nil
+	return proc.Pin(os.Getpid(), &all)
 }
 
 // start starts a process that is measured, on its core. It inherits that of the thread that starts it.

@@ -8,11 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"fovea/tools/bench/pairs"
 )
 
 // rate is one measurement of either side.
@@ -57,8 +58,8 @@ func ratio(ctx context.Context, o options, out io.Writer) error {
 		cpu = append(cpu, float64(served.CPU)/float64(loop.CPU))
 		throughput = append(throughput, served.PerSecond/loop.PerSecond)
 	}
-	fmt.Fprintf(out, "CPU time per image, serve/loop: median %.3f of %.3f\n", median(cpu), cpu)
-	fmt.Fprintf(out, "throughput at %d connections, serve/loop: median %.3f of %.3f\n", o.Connections, median(throughput), throughput)
+	fmt.Fprintf(out, "CPU time per image, serve/loop: median %.3f of %.3f\n", pairs.Median(cpu), cpu)
+	fmt.Fprintf(out, "throughput at %d connections, serve/loop: median %.3f of %.3f\n", o.Connections, pairs.Median(throughput), throughput)
 	return latency(o, served.PerSecond, send, out)
 }
 
@@ -79,7 +80,7 @@ func latency(o options, top float64, send vegeta.Targeter, out io.Writer) error 
 			top/2, half.Latencies.P50, half.Latencies.P99)
 		ratios = append(ratios, float64(half.Latencies.P99)/float64(single.Latencies.P50))
 	}
-	fmt.Fprintf(out, "p99 at half load / single request: median %.2f of %.2f\n", median(ratios), ratios)
+	fmt.Fprintf(out, "p99 at half load / single request: median %.2f of %.2f\n", pairs.Median(ratios), ratios)
 	return nil
 }
 
@@ -130,9 +131,4 @@ func loopProcess(ctx context.Context, verb string, o options) (rate, error) {
 
 func printRate(out io.Writer, round int, side string, r rate) {
 	fmt.Fprintf(out, "%-6d %-8s %12.1f %16.3f %14.1f\n", round+1, side, r.PerSecond, r.CPU.Seconds()*1000, r.Mallocs)
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fovea/tools/bench/pairs"
 )
 
 // sample is the server's size after a number of requests.
@@ -99,7 +101,7 @@ func growth(samples []sample) float64 {
 	for i, next := range minima[1:] {
 		slopes = append(slopes, float64(next.usage.Resident-minima[i].usage.Resident)/float64(next.requests-minima[i].requests))
 	}
-	return median(slopes)
+	return pairs.Median(slopes)
 }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

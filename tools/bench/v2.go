@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"fovea/tools/bench/pairs"
 	"fovea/tools/bench/proc"
 )
 
@@ -89,8 +90,8 @@ func v2Bench(ctx context.Context, o options, out io.Writer) error {
 func v2Summary(out io.Writer, ways []v2Way, rounds map[string][]rate) {
 	fmt.Fprintf(out, "%-32s %22s %9s %12s %22s\n", "CPU ms per request", "median (min to max)", "requests", "allocations", "of the loop's")
 	for _, w := range ways {
-		fmt.Fprintf(out, "%-32s %22s %7.0f/s %12.0f %22s\n", w.name, spread(cpuTimes(rounds[w.name])), median(column(rounds[w.name], func(r rate) float64 { return r.PerSecond })),
-			median(column(rounds[w.name], func(r rate) float64 { return r.Mallocs })), spread(quotients(cpuTimes(rounds[w.name]), cpuTimes(rounds[inLoop]))))
+		fmt.Fprintf(out, "%-32s %22s %7.0f/s %12.0f %22s\n", w.name, pairs.Spread(cpuTimes(rounds[w.name])), pairs.Median(column(rounds[w.name], func(r rate) float64 { return r.PerSecond })),
+			pairs.Median(column(rounds[w.name], func(r rate) float64 { return r.Mallocs })), pairs.Spread(quotients(cpuTimes(rounds[w.name]), cpuTimes(rounds[inLoop]))))
 	}
 	for _, t := range v2Targets {
 		judge(out, t.way+" / "+t.to, quotients(cpuTimes(rounds[t.way]), cpuTimes(rounds[t.to])), t.limit)

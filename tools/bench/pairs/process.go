@@ -3,7 +3,6 @@ package pairs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,8 +56,7 @@ func start(ctx context.Context, v Variant, args func(address string) []string) (
 	return list, nil
 }
 
-// pin restricts a process that has just started to the nth of the cores that this one may use, modulo their number. Threads
-// that it creates later inherit that.
+// pin restricts a process that has just started to the nth of the cores that this one may use, modulo their number.
 func pin(pid, n int) error {
 	var all, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -75,20 +73,7 @@ func pin(pid, n int) error {
 		}
 		n--
 	}
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return fmt.Errorf("pin process %d: %w", pid, err)
-	}
-	for _, task := range tasks {
-		var tid int
-		if _, err := fmt.Sscan(task.Name(), &tid); err != nil {
-			return err
-		}
-		if err := unix.SchedSetaffinity(tid, &one); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("pin process %d: %w", pid, err)
-		}
-	}
-	return nil
+	return proc.Pin(pid, &one)
 }
 
 func stopAll(list []*process) {
