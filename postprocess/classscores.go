@@ -135,6 +135,7 @@ func (m *classScores) cell(pixels []byte, w int, line, column gridCell, classes 
 			atX := m.x.at(x)
 			partX := float32(atX - math.Floor(atX))
 			high := float32(math.Inf(-1))
+			pixels[y*w+x] = byte(classes[0]) // also where differences of huge scores overflow
 			for _, class := range classes {
 				v := m.corners(class, line, column)
 				above, below := v[0]+partX*(v[1]-v[0]), v[2]+partX*(v[3]-v[2])

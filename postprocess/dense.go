@@ -188,7 +188,7 @@ func overImage(values []float32, columns, lines int, t geometry.Transform) *Map 
 			at := g.y.at(y)
 			floor := math.Floor(at)
 			a, b := column[clampTo(int(floor), lines)], column[clampTo(int(floor)+1, lines)]
-			m.Values[y*m.Width+x] = a + float32(at-floor)*(b-a)
+			m.Values[y*m.Width+x] = lerp(a, b, at-floor)
 		}
 	}
 	return m
