@@ -95,6 +95,22 @@ func (s source) floatsOf(buffer *[]float32, outputs []Tensor) (values []float32,
 	return values, t, nil
 }
 
+// gridOf reads a row of finite numbers, with its shape in a number of dimensions.
+func (s source) gridOf(buffer *[]float32, outputs []Tensor, rank int) (values []float32, shape []int64, err error) {
+	values, t, err := s.floatsOf(buffer, outputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	shape = repository.Squeeze(t.Shape, rank)
+	if len(shape) != rank || len(values) == 0 {
+		return nil, nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
+	}
+	if !allFinite(values) {
+		return nil, nil, notFinite(t.Name)
+	}
+	return values, shape, nil
+}
+
 // checkClasses compares the number of classes in an output, -1 where open, with the labels.
 func checkClasses(def *repository.Definition, output string, classes int64) error {
 	labels, first := int64(len(def.Labels)), int64(def.Output.ClassFirst)
