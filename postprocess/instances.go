@@ -65,6 +65,10 @@ func newInstances(def *repository.Definition, outputs []Tensor) (extra, error) {
 
 func (x *instances) tail() int { return x.prototypes }
 
+func (x *instances) encodings() []string {
+	return []string{EncodingRLE, EncodingPolygon, EncodingPNG}
+}
+
 // layers are the numbers of masks: planes of lines × columns.
 type layers struct {
 	values         []float32
@@ -72,10 +76,6 @@ type layers struct {
 }
 
 func (x *instances) finish(to *detection, outputs []Tensor) (Prediction, error) {
-	encoding, err := encodingOf(to.wanted, EncodingRLE, EncodingPolygon, EncodingPNG)
-	if err != nil {
-		return nil, err
-	}
 	found := to.detected(&to.limits, to.decoder.def.Labels, to.transform)
 	l, err := x.read(to, outputs)
 	if err != nil {
@@ -84,7 +84,7 @@ func (x *instances) finish(to *detection, outputs []Tensor) (Prediction, error) 
 	out := &Segmented{Boxes: make([]Instance, 0, len(found.Boxes)), Frame: found.frame()}
 	runs := 0
 	for i, b := range found.Boxes {
-		mask := &Mask{Width: found.Width, Height: found.Height, Encoding: encoding}
+		mask := &Mask{Width: found.Width, Height: found.Height, Encoding: to.encoding}
 		if x.prototypes > 0 {
 			mask.Runs = x.weighed(to, &l, i, b)
 		} else if mask.Runs, err = x.own(to, &l, i, b); err != nil {

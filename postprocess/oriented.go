@@ -41,11 +41,10 @@ type orientation struct{}
 
 func (orientation) tail() int { return 1 }
 
+func (orientation) encodings() []string { return nil }
+
 // finish selects like scratch.detected, with the overlap of rotated boxes.
 func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
-	if _, err := encodingOf(to.wanted); err != nil {
-		return nil, err
-	}
 	s, l, t := to.scratch, &to.limits, to.transform
 	bounds := rect{x2: float64(t.InputW), y2: float64(t.InputH)}
 	s.ranking.init()

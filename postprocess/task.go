@@ -58,6 +58,8 @@ func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Discarded} 
 type extra interface {
 	// tail returns how many numbers of an object follow its classes in a row of the decoder's table.
 	tail() int
+	// encodings lists what Params.Encoding may be, the default first.
+	encodings() []string
 	// finish makes the prediction from the candidates in the scratch.
 	finish(to *detection, outputs []Tensor) (Prediction, error)
 }
@@ -80,6 +82,13 @@ func tailOf(x extra) int {
 		return 0
 	}
 	return x.tail()
+}
+
+func encodingsOf(x extra) []string {
+	if x == nil {
+		return nil
+	}
+	return x.encodings()
 }
 
 // tail finds the numbers that follow the classes of an object.
@@ -123,10 +132,7 @@ func Encodings() []string {
 
 // encoding returns that of the request, which must be one of those allowed; without one, the first.
 func (p *Params) encoding(allowed ...string) (string, error) {
-	return encodingOf(p.Encoding, allowed...)
-}
-
-func encodingOf(wanted string, allowed ...string) (string, error) {
+	wanted := p.Encoding
 	switch {
 	case wanted == "" && len(allowed) > 0:
 		return allowed[0], nil
