@@ -33,6 +33,8 @@ func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return newDETR(def, outputs, x)
 	case repository.DecodeBoxes:
 		return newBoxes(def, outputs, x)
+	case repository.DecodeYuNet:
+		return newYuNet(def, outputs, x)
 	}
 	if open, ok := taskDecoders[def.Output.Decode]; ok {
 		return open(def, outputs)
