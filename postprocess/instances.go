@@ -190,7 +190,7 @@ func (x *instances) overInput(to *detection, l *layers, values []float32) []uint
 		return nil
 	}
 	t := to.input
-	whole := to.over(l, region{0, 0, t.Width, t.Height})
+	g := to.over(l, region{0, 0, t.Width, t.Height})
 	pixels := func(a axis, from, end, side, n int) (first, last int) { // whose interpolation has one of the columns
 		first, last = int(math.Floor((float64(from)-1-a.offset)/a.scale-0.5)), int(math.Ceil((float64(end)-a.offset)/a.scale-0.5))+1
 		if from == 0 {
@@ -202,12 +202,11 @@ func (x *instances) overInput(to *detection, l *layers, values []float32) []uint
 		return max(0, min(first, side)), max(0, min(last, side))
 	}
 	var of region
-	of.left, of.right = pixels(whole.x, r.left, r.right, t.Width, l.columns)
-	of.top, of.bottom = pixels(whole.y, r.top, r.bottom, t.Height, l.lines)
+	of.left, of.right = pixels(g.x, r.left, r.right, t.Width, l.columns)
+	of.top, of.bottom = pixels(g.y, r.top, r.bottom, t.Height, l.lines)
 	if of.empty() {
 		return nil
 	}
-	g := to.over(l, region{0, 0, t.Width, t.Height})
 	g.left, g.top, g.width, g.height, g.values = 0, 0, l.columns, l.lines, values
 	return to.scratch.grid.maskOf(&g, of, x.threshold, t.Width, t.Height)
 }
