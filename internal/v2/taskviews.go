@@ -57,12 +57,7 @@ func objectsView(most int64, more objectColumns) *view {
 		outputs: append(boxes.outputs, more.outputs...),
 		empty:   func(images int) []Output { return append(boxes.empty(images), extra.empty(images)...) },
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			objects, _ := p.(postprocess.Objects)
-			list := make([]postprocess.Box, objects.Len())
-			for i := range list {
-				list[i] = objects.Box(i)
-			}
-			writeBoxes(outputs[:n], row, int(most), list)
+			boxes.write(outputs[:n], row, p)
 			extra.write(outputs[n:], row, p)
 		},
 	}

@@ -88,22 +88,23 @@ func detectorView(most int64) *view {
 				{"detection_labels", Bytes, []int64{n, most}, nil}}
 		},
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			writeBoxes(outputs, row, int(most), p.(*postprocess.Detected).Boxes)
+			objects, _ := p.(postprocess.Objects)
+			writeBoxes(outputs, row, int(most), objects)
 		},
 	}
 }
 
 // writeBoxes writes the boxes of one image. The rows of labels, whose size varies, are written in order.
-func writeBoxes(outputs []Output, row, most int, boxes []postprocess.Box) {
-	boxes = boxes[:min(len(boxes), most)]
-	putInt(outputs[0].Data, row, int32(len(boxes)))
+func writeBoxes(outputs []Output, row, most int, objects postprocess.Objects) {
+	n := min(objects.Len(), most)
+	putInt(outputs[0].Data, row, int32(n))
 	labels := &outputs[4]
 	for i := range most {
-		if i >= len(boxes) {
+		if i >= n {
 			labels.Data = AppendBytes(labels.Data, "")
 			continue
 		}
-		b, at := &boxes[i], row*most+i
+		b, at := objects.Box(i), row*most+i
 		for k, v := range [...]float64{b.X1, b.Y1, b.X2, b.Y2} {
 			putFloat(outputs[1].Data, 4*at+k, float32(v))
 		}
