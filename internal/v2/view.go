@@ -26,7 +26,7 @@ type view struct {
 func viewOf(info *inference.Info) *view {
 	switch info.Definition.Task {
 	case repository.Classification:
-		return classifierView(classesOf(info))
+		return vectorView("scores", classesOf(info), func(p postprocess.Prediction) []float32 { return p.(*postprocess.Classified).Scores })
 	case repository.Detection:
 		return detectorView(int64(info.Definition.Output.MaxBoxes))
 	}
@@ -49,21 +49,20 @@ func classesOf(info *inference.Info) int64 {
 	return -1
 }
 
-// classifierView has the scores of all classes.
-func classifierView(classes int64) *view {
+// vectorView has a vector of each image, whose size is -1 if it is open. It is the same for all images.
+func vectorView(name string, size int64, of func(postprocess.Prediction) []float32) *view {
 	return &view{
-		outputs: []TensorMetadata{{"scores", "FP32", []int64{-1, classes}}},
-		empty: func(images int) []Output {
-			return []Output{{"scores", "FP32", []int64{int64(images), 0}, nil}}
-		},
+		outputs: []TensorMetadata{{name, "FP32", []int64{-1, size}}},
+		empty:   func(images int) []Output { return []Output{{name, "FP32", []int64{int64(images), 0}, nil}} },
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			scores, out := p.(*postprocess.Classified).Scores, &outputs[0]
-			if out.Data == nil { // the number of classes is the same for all images
-				out.Shape[1] = int64(len(scores))
+			vector, out := of(p), &outputs[0]
+			if out.Data == nil {
+				out.Shape[1] = int64(len(vector))
 				out.Data = make([]byte, 4*out.Shape[0]*out.Shape[1])
 			}
-			for i, v := range scores {
-				putFloat(out.Data, row*len(scores)+i, v)
+			n := int(out.Shape[1])
+			for i, v := range vector[:min(len(vector), n)] {
+				putFloat(out.Data, row*n+i, v)
 			}
 		},
 	}
