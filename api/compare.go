@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
 	"fovea/postprocess"
@@ -24,20 +23,8 @@ type compareResponse struct {
 
 // compare handles POST /v1/models/{model}/compare.
 func (s *Server) compare(c *gin.Context, rc *requestContext) {
-	rc.predict = true
-	model := c.Param("model")
-	if !s.catalog.has(model) {
-		s.reject(c, rc, s.modelNotFound(rc, model))
-		return
-	}
-	rc.model = model
-	if err := rc.client.MayUse(model); err != nil {
-		s.reject(c, rc, err)
-		return
-	}
-	in, body, err := s.receive(c, rc)
-	if err != nil {
-		s.reject(c, rc, err)
+	r, in, body := s.images(c, rc)
+	if body == nil {
 		return
 	}
 	defer body.close() // also after a panic
@@ -46,7 +33,6 @@ func (s *Server) compare(c *gin.Context, rc *requestContext) {
 		s.reject(c, rc, err)
 		return
 	}
-	r := inference.Request{Model: model, Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: body.waited}
 	results := s.predictImages(c.Request.Context(), rc, r, in, body)
 	body.close()
 	s.metrics.countImages(rc.model, results)
