@@ -73,11 +73,12 @@ func compared(rc *requestContext, results []imageResult) (*compareResponse, *api
 	}
 	for i := range vectors {
 		response.Similarity[i] = make([]float64, len(vectors))
-		for j := range vectors {
+		for j := range i + 1 {
 			if len(vectors[i]) != len(vectors[j]) {
-				return nil, apierror.New(apierror.Internal, "the vectors of image %d and %d have %d and %d numbers", i, j, len(vectors[i]), len(vectors[j]))
+				return nil, apierror.New(apierror.Internal, "the vectors of image %d and %d have %d and %d numbers", j, i, len(vectors[j]), len(vectors[i]))
 			}
-			response.Similarity[i][j] = postprocess.Cosine(vectors[i], vectors[j])
+			cosine := postprocess.Cosine(vectors[j], vectors[i])
+			response.Similarity[i][j], response.Similarity[j][i] = cosine, cosine
 		}
 	}
 	response.Timing.Total = millis(time.Since(rc.start))
