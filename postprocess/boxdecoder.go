@@ -97,10 +97,7 @@ func (to *detection) addBox(class int, score float32, box rect) error {
 	if !box.finite() {
 		return notFinite(to.output)
 	}
-	to.scratch.add(candidate{box, class}, score)
-	if to.decoder.extra != nil {
-		to.origins = append(to.origins, int32(to.index))
-	}
+	to.scratch.add(candidate{box, int32(class), int32(to.index)}, score)
 	return nil
 }
 

@@ -162,7 +162,6 @@ type scratch struct {
 	rows, columns []float32 // of trial runs
 	ranking       ranking
 	candidates    []candidate
-	origins       []int32 // of the candidates: their rows in the outputs; with an extra only
 	picked        []int32 // the candidates that became boxes
 	kept          kept
 	tops          tops

@@ -102,7 +102,7 @@ func (t *tail) at(row, number int) float32 {
 }
 
 // origin returns the row in the outputs that a box comes from.
-func (to *detection) origin(box int) int { return int(to.origins[to.picked[box]]) }
+func (to *detection) origin(box int) int { return int(to.scratch.candidates[to.picked[box]].row) }
 
 // taskDecoders are the constructors of decoders of tasks other than classification and those with boxes, by Output.Decode.
 var taskDecoders = map[string]func(repository.Definition, []Tensor) (Decoder, error){
