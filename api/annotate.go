@@ -43,7 +43,7 @@ func (s *Server) annotated(c *gin.Context, rc *requestContext, r inference.Reque
 	if result.err == nil {
 		var err error
 		if drawn, err = s.draw(ctx, in, result.response); err != nil {
-			result.err = s.engineError(err)
+			result = s.rejectImage(rc, s.engineError(err)) // the engine has counted a prediction
 		}
 	}
 	b.close() // as in predict

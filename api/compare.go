@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/httpserver"
 	"fovea/postprocess"
@@ -24,20 +23,8 @@ type compareResponse struct {
 
 // compare handles POST /v1/models/{model}/compare.
 func (s *Server) compare(c *gin.Context, rc *requestContext) {
-	rc.predict = true
-	model := c.Param("model")
-	if !s.catalog.has(model) {
-		s.reject(c, rc, s.modelNotFound(rc, model))
-		return
-	}
-	rc.model = model
-	if err := rc.client.MayUse(model); err != nil {
-		s.reject(c, rc, err)
-		return
-	}
-	in, body, err := s.receive(c, rc)
-	if err != nil {
-		s.reject(c, rc, err)
+	r, in, body := s.images(c, rc)
+	if body == nil {
 		return
 	}
 	defer body.close() // also after a panic
@@ -46,7 +33,6 @@ func (s *Server) compare(c *gin.Context, rc *requestContext) {
 		s.reject(c, rc, err)
 		return
 	}
-	r := inference.Request{Model: model, Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: body.waited}
 	results := s.predictImages(c.Request.Context(), rc, r, in, body)
 	body.close()
 	s.metrics.countImages(rc.model, results)
@@ -87,11 +73,12 @@ func compared(rc *requestContext, results []imageResult) (*compareResponse, *api
 	}
 	for i := range vectors {
 		response.Similarity[i] = make([]float64, len(vectors))
-		for j := range vectors {
+		for j := range i + 1 {
 			if len(vectors[i]) != len(vectors[j]) {
-				return nil, apierror.New(apierror.Internal, "the vectors of image %d and %d have %d and %d numbers", i, j, len(vectors[i]), len(vectors[j]))
+				return nil, apierror.New(apierror.Internal, "the vectors of image %d and %d have %d and %d numbers", j, i, len(vectors[j]), len(vectors[i]))
 			}
-			response.Similarity[i][j] = postprocess.Cosine(vectors[i], vectors[j])
+			cosine := postprocess.Cosine(vectors[j], vectors[i])
+			response.Similarity[i][j], response.Similarity[j][i] = cosine, cosine
 		}
 	}
 	response.Timing.Total = millis(time.Since(rc.start))

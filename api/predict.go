@@ -17,6 +17,23 @@ import (
 
 // predict handles POST /predict, /v1/models/{model}/predict and …/versions/{version}/predict.
 func (s *Server) predict(c *gin.Context, rc *requestContext) {
+	r, in, body := s.images(c, rc)
+	if body == nil {
+		return
+	}
+	defer body.close() // also after a panic
+	if in.params.annotate != "" {
+		s.annotated(c, rc, r, in, body)
+		return
+	}
+	results := s.predictImages(c.Request.Context(), rc, r, in, body)
+	body.close() // before the response: a client that reads it slowly should not count as a request in flight
+	s.respond(c, rc, results)
+}
+
+// images reads the images of a request for predictions and returns what they have in common. If the request is refused, it has responded, and
+// there is no body.
+func (s *Server) images(c *gin.Context, rc *requestContext) (r inference.Request, in *submission, b *body) {
 	rc.predict = true
 	model, named := c.Params.Get("model")
 	if !named {
@@ -25,30 +42,23 @@ func (s *Server) predict(c *gin.Context, rc *requestContext) {
 	switch {
 	case model == "" && !named:
 		s.reject(c, rc, s.noDefault(rc))
-		return
+		return r, nil, nil
 	case named && !s.catalog.has(model):
 		s.reject(c, rc, s.modelNotFound(rc, model))
-		return
+		return r, nil, nil
 	}
 	rc.model = model
 	if err := rc.client.MayUse(model); err != nil { // also the default model, which no path names
 		s.reject(c, rc, err)
-		return
+		return r, nil, nil
 	}
-	in, body, err := s.receive(c, rc)
+	in, b, err := s.receive(c, rc)
 	if err != nil {
 		s.reject(c, rc, err)
-		return
+		return r, nil, nil
 	}
-	defer body.close() // also after a panic
-	r := inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: body.waited}
-	if in.params.annotate != "" {
-		s.annotated(c, rc, r, in, body)
-		return
-	}
-	results := s.predictImages(c.Request.Context(), rc, r, in, body)
-	body.close() // before the response: a client that reads it slowly should not count as a request in flight
-	s.respond(c, rc, results)
+	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: b.waited}
+	return r, in, b
 }
 
 // reject responds with an error to a request that the engine has not got. The engine counts those that it has.

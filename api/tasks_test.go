@@ -104,6 +104,20 @@ func TestAnnotatedImages(t *testing.T) {
 	}
 }
 
+// TestUndrawnImages has a prediction that cannot be drawn.
+func TestUndrawnImages(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		e.predict = func(context.Context, inference.Request) (*inference.Response, error) {
+			return &inference.Response{Model: "cats", Version: "1", Device: "cpu"}, nil
+		}
+	})
+	if a := s.post("/v1/models/cats/predict?annotate=png", "image/jpeg", "pixels"); a.Status != http.StatusInternalServerError {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	s.eventually(`fovea_rejected_total{code="internal",model="cats"} 1`)
+	s.eventually(`fovea_images_total{code="internal",model="cats"} 1`)
+}
+
 func TestCompare(t *testing.T) {
 	vectors := map[string][]float32{"one": {1, 0}, "two": {0, 2}, "three": {3, 3}}
 	s := open(t, func(_ *Config, e *engine) {

@@ -30,16 +30,20 @@ type detection struct {
 	output        string             // with the boxes, for errors
 
 	// With an extra only:
-	index   int // of the next candidate's row
-	objects int // rows of the outputs of boxes or detr
-	tail    tail
-	input   geometry.Transform // from the input to the image
-	wanted  string             // Params.Encoding
+	index    int // of the next candidate's row
+	objects  int // rows of the outputs of boxes, detr or rows
+	tail     tail
+	input    geometry.Transform // from the input to the image
+	encoding string             // Params.Encoding, or the default
 }
 
 // decode selects from the candidates that read adds.
 func (d *boxDecoder) decode(outputs []Tensor, transform geometry.Transform, p *Params, read func(*detection) error) (Prediction, error) {
 	l, err := p.detection(d.limits, d.def.Labels, d.classes)
+	if err != nil {
+		return nil, err
+	}
+	encoding, err := p.encoding(encodingsOf(d.extra)...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +62,7 @@ func (d *boxDecoder) decode(outputs []Tensor, transform geometry.Transform, p *P
 		to.transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
 	}
 	if d.extra != nil {
-		to.input, to.wanted = transform, p.Encoding
-	} else if _, err := p.encoding(); err != nil {
-		return nil, err
+		to.input, to.encoding = transform, encoding
 	}
 	if err := read(&to); err != nil {
 		return nil, err
@@ -95,10 +97,7 @@ func (to *detection) addBox(class int, score float32, box rect) error {
 	if !box.finite() {
 		return notFinite(to.output)
 	}
-	to.scratch.add(candidate{box, class}, score)
-	if to.decoder.extra != nil {
-		to.origins = append(to.origins, int32(to.index))
-	}
+	to.scratch.add(candidate{box, int32(class), int32(to.index)}, score)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (m *classScores) nearest(pixels []byte, w, h int) error {
 func (m *classScores) highest(pixels []byte, w, h int) {
 	best := m.best()
 	columns, lines := m.x.cells(w, m.columns), m.y.cells(h, m.lines)
-	candidates := make([]int, 0, m.classes)
+	candidates := make([]classCorners, 0, m.classes)
 	for _, line := range lines {
 		for _, column := range columns {
 			corners := [4]int{line.a*m.columns + column.a, line.a*m.columns + column.b, line.b*m.columns + column.a, line.b*m.columns + column.b}
@@ -101,8 +101,14 @@ func (a axis) cells(pixels, n int) (list []gridCell) {
 	return list
 }
 
+// classCorners are the scores of a class at the four points around a cell.
+type classCorners struct {
+	class  byte
+	scores [4]float32
+}
+
 // candidates are the classes that may be the highest in a cell: that are above each of the best classes of its points at one of these.
-func (m *classScores) candidates(list []int, line, column gridCell, best [4]byte) []int {
+func (m *classScores) candidates(list []classCorners, line, column gridCell, best [4]byte) []classCorners {
 	for class := range m.classes {
 		v := m.corners(class, line, column)
 		may := true
@@ -115,7 +121,7 @@ func (m *classScores) candidates(list []int, line, column gridCell, best [4]byte
 			may = may && (v[0] > o[0] || v[1] > o[1] || v[2] > o[2] || v[3] > o[3])
 		}
 		if may {
-			list = append(list, class)
+			list = append(list, classCorners{byte(class), v})
 		}
 	}
 	return list
@@ -126,8 +132,8 @@ func (m *classScores) corners(class int, line, column gridCell) [4]float32 {
 	return [4]float32{above[column.a*m.perColumn], above[column.b*m.perColumn], below[column.a*m.perColumn], below[column.b*m.perColumn]}
 }
 
-// cell interpolates the scores of classes at the pixels of a cell.
-func (m *classScores) cell(pixels []byte, w int, line, column gridCell, classes []int) {
+// cell interpolates the scores of the candidates at the pixels of a cell.
+func (m *classScores) cell(pixels []byte, w int, line, column gridCell, candidates []classCorners) {
 	for y := line.from; y < line.to; y++ {
 		atY := m.y.at(y)
 		partY := float32(atY - math.Floor(atY))
@@ -135,11 +141,12 @@ func (m *classScores) cell(pixels []byte, w int, line, column gridCell, classes 
 			atX := m.x.at(x)
 			partX := float32(atX - math.Floor(atX))
 			high := float32(math.Inf(-1))
-			for _, class := range classes {
-				v := m.corners(class, line, column)
+			pixels[y*w+x] = candidates[0].class // also where differences of huge scores overflow
+			for i := range candidates {
+				v := &candidates[i].scores
 				above, below := v[0]+partX*(v[1]-v[0]), v[2]+partX*(v[3]-v[2])
 				if score := above + partY*(below-above); score > high {
-					high, pixels[y*w+x] = score, byte(class)
+					high, pixels[y*w+x] = score, candidates[i].class
 				}
 			}
 		}

@@ -33,6 +33,8 @@ func New(def repository.Definition, outputs []Tensor) (Decoder, error) {
 		return newDETR(def, outputs, x)
 	case repository.DecodeBoxes:
 		return newBoxes(def, outputs, x)
+	case repository.DecodeYuNet:
+		return newYuNet(def, outputs, x)
 	}
 	if open, ok := taskDecoders[def.Output.Decode]; ok {
 		return open(def, outputs)
@@ -95,6 +97,22 @@ func (s source) floatsOf(buffer *[]float32, outputs []Tensor) (values []float32,
 	return values, t, nil
 }
 
+// gridOf reads a row of finite numbers, with its shape in a number of dimensions.
+func (s source) gridOf(buffer *[]float32, outputs []Tensor, rank int) (values []float32, shape []int64, err error) {
+	values, t, err := s.floatsOf(buffer, outputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	shape = repository.Squeeze(t.Shape, rank)
+	if len(shape) != rank || len(values) == 0 {
+		return nil, nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
+	}
+	if !allFinite(values) {
+		return nil, nil, notFinite(t.Name)
+	}
+	return values, shape, nil
+}
+
 // checkClasses compares the number of classes in an output, -1 where open, with the labels.
 func checkClasses(def *repository.Definition, output string, classes int64) error {
 	labels, first := int64(len(def.Labels)), int64(def.Output.ClassFirst)
@@ -144,7 +162,6 @@ type scratch struct {
 	rows, columns []float32 // of trial runs
 	ranking       ranking
 	candidates    []candidate
-	origins       []int32 // of the candidates: their rows in the outputs; with an extra only
 	picked        []int32 // the candidates that became boxes
 	kept          kept
 	tops          tops

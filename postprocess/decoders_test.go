@@ -41,7 +41,12 @@ func decoderCases(t testing.TB) (geometry.Transform, []decoderCase) {
 // open returns the resolved definition of a case and its outputs.
 func (c *decoderCase) open(t testing.TB, image geometry.Transform) (repository.Definition, []Tensor) {
 	t.Helper()
-	d := repository.Definition{Task: repository.Detection, Labels: c.Labels, LabelsFile: "labels.txt"}
+	return c.openAs(t, repository.Detection, image)
+}
+
+func (c *decoderCase) openAs(t testing.TB, task repository.Task, image geometry.Transform) (repository.Definition, []Tensor) {
+	t.Helper()
+	d := repository.Definition{Task: task, Labels: c.Labels, LabelsFile: "labels.txt"}
 	report := config.ParseStrict([]byte(`{"output": `+string(c.Output)+"}"), "model.yaml", &d)
 	if err := report.Err(); err != nil {
 		t.Fatal(err)

@@ -136,16 +136,9 @@ func (d *dense) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	values, t, err := d.output.floatsOf(&s.floats, outputs)
+	values, shape, err := d.output.gridOf(&s.floats, outputs, 2)
 	if err != nil {
 		return nil, err
-	}
-	shape := repository.Squeeze(t.Shape, 2)
-	if len(shape) != 2 || len(values) == 0 {
-		return nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
-	}
-	if !allFinite(values) {
-		return nil, notFinite(t.Name)
 	}
 	m := overImage(values, int(shape[1]), int(shape[0]), transform)
 	m.Encoding = encoding
@@ -188,7 +181,7 @@ func overImage(values []float32, columns, lines int, t geometry.Transform) *Map 
 			at := g.y.at(y)
 			floor := math.Floor(at)
 			a, b := column[clampTo(int(floor), lines)], column[clampTo(int(floor)+1, lines)]
-			m.Values[y*m.Width+x] = a + float32(at-floor)*(b-a)
+			m.Values[y*m.Width+x] = lerp(a, b, at-floor)
 		}
 	}
 	return m

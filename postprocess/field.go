@@ -124,8 +124,13 @@ func (g *field) column(x int, into []float32) {
 	a, b, part := g.between(x)
 	for line := range into {
 		row := g.values[line*g.width : (line+1)*g.width]
-		into[line] = row[a] + part*(row[b]-row[a])
+		into[line] = lerp(row[a], row[b], float64(part))
 	}
+}
+
+// lerp interpolates between two numbers, whose difference may be too large for a float32.
+func lerp(a, b float32, part float64) float32 {
+	return float32(float64(a) + part*(float64(b)-float64(a)))
 }
 
 // addColumn adds the pixels of a column that begins at a position.

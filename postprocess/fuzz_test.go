@@ -34,26 +34,32 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		transform := geometry.Transform{Width: 100, Height: 50, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
-		examination := NewTrialCheck(decoder)
-		for side := range sides {
-			examination.Add(outputs, transform, side)
-		}
-		_ = examination.Findings() // whatever it finds
 		zero := 0.0
-		for _, p := range []Params{{}, {Score: &zero}, {TopK: 2}, {Classes: []string{"0", "dog"}, MaxBoxes: 2}} {
-			answer, err := decoder.Decode(outputs, transform, p)
-			if err != nil {
-				if code := apierror.From(err).Code; code != apierror.Internal && code != apierror.InvalidParameter {
-					t.Errorf("fault %s: %v", code, err)
-				}
-				continue
-			}
-			if _, err := json.Marshal(answer); err != nil {
-				t.Errorf("the answer is no JSON: %v", err)
-			}
-			onImage(t, answer)
-		}
+		all := []Params{{}, {Score: &zero}, {TopK: 2}, {Classes: []string{"0", "dog"}, MaxBoxes: 2}}
+		decodeAll(t, decoder, outputs, transform, all, func(answer Prediction) { onImage(t, answer) })
 	})
+}
+
+// decodeAll examines outputs as a trial run does, decodes them with each of some parameters, and checks the answers.
+func decodeAll(t *testing.T, decoder Decoder, outputs []Tensor, transform geometry.Transform, all []Params, check func(Prediction)) {
+	examination := NewTrialCheck(decoder)
+	for side := range sides {
+		examination.Add(outputs, transform, side)
+	}
+	_ = examination.Findings() // whatever it finds
+	for _, p := range all {
+		answer, err := decoder.Decode(outputs, transform, p)
+		if err != nil {
+			if code := apierror.From(err).Code; code != apierror.Internal && code != apierror.InvalidParameter {
+				t.Errorf("fault %s: %v", code, err)
+			}
+			continue
+		}
+		if _, err := json.Marshal(answer); err != nil {
+			t.Errorf("the answer is no JSON: %v", err)
+		}
+		check(answer)
+	}
 }
 
 // fuzzed cuts data into the outputs of one of the decoders.

@@ -108,16 +108,12 @@ func (d *imageOutput) Decode(outputs []Tensor, transform geometry.Transform, p P
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	values, t, err := d.output.floatsOf(&s.floats, outputs)
+	values, shape, err := d.output.gridOf(&s.floats, outputs, 3)
 	if err != nil {
 		return nil, err
 	}
-	shape := repository.Squeeze(t.Shape, 3)
-	if len(shape) != 3 || d.channels(shape) < 1 || len(values) == 0 {
-		return nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
-	}
-	if !allFinite(values) {
-		return nil, notFinite(t.Name)
+	if d.channels(shape) < 1 {
+		return nil, unusable(fmt.Errorf("output %q has the shape %v", d.output.name, outputs[d.output.index].Shape))
 	}
 	c, h, w := int(shape[0]), int(shape[1]), int(shape[2])
 	perChannel, perPixel := h*w, 1

@@ -65,6 +65,10 @@ func newInstances(def *repository.Definition, outputs []Tensor) (extra, error) {
 
 func (x *instances) tail() int { return x.prototypes }
 
+func (x *instances) encodings() []string {
+	return []string{EncodingRLE, EncodingPolygon, EncodingPNG}
+}
+
 // layers are the numbers of masks: planes of lines × columns.
 type layers struct {
 	values         []float32
@@ -72,10 +76,6 @@ type layers struct {
 }
 
 func (x *instances) finish(to *detection, outputs []Tensor) (Prediction, error) {
-	encoding, err := encodingOf(to.wanted, EncodingRLE, EncodingPolygon, EncodingPNG)
-	if err != nil {
-		return nil, err
-	}
 	found := to.detected(&to.limits, to.decoder.def.Labels, to.transform)
 	l, err := x.read(to, outputs)
 	if err != nil {
@@ -84,7 +84,7 @@ func (x *instances) finish(to *detection, outputs []Tensor) (Prediction, error) 
 	out := &Segmented{Boxes: make([]Instance, 0, len(found.Boxes)), Frame: found.frame()}
 	runs := 0
 	for i, b := range found.Boxes {
-		mask := &Mask{Width: found.Width, Height: found.Height, Encoding: encoding}
+		mask := &Mask{Width: found.Width, Height: found.Height, Encoding: to.encoding}
 		if x.prototypes > 0 {
 			mask.Runs = x.weighed(to, &l, i, b)
 		} else if mask.Runs, err = x.own(to, &l, i, b); err != nil {
@@ -190,7 +190,7 @@ func (x *instances) overInput(to *detection, l *layers, values []float32) []uint
 		return nil
 	}
 	t := to.input
-	whole := to.over(l, region{0, 0, t.Width, t.Height})
+	g := to.over(l, region{0, 0, t.Width, t.Height})
 	pixels := func(a axis, from, end, side, n int) (first, last int) { // whose interpolation has one of the columns
 		first, last = int(math.Floor((float64(from)-1-a.offset)/a.scale-0.5)), int(math.Ceil((float64(end)-a.offset)/a.scale-0.5))+1
 		if from == 0 {
@@ -202,12 +202,11 @@ func (x *instances) overInput(to *detection, l *layers, values []float32) []uint
 		return max(0, min(first, side)), max(0, min(last, side))
 	}
 	var of region
-	of.left, of.right = pixels(whole.x, r.left, r.right, t.Width, l.columns)
-	of.top, of.bottom = pixels(whole.y, r.top, r.bottom, t.Height, l.lines)
+	of.left, of.right = pixels(g.x, r.left, r.right, t.Width, l.columns)
+	of.top, of.bottom = pixels(g.y, r.top, r.bottom, t.Height, l.lines)
 	if of.empty() {
 		return nil
 	}
-	g := to.over(l, region{0, 0, t.Width, t.Height})
 	g.left, g.top, g.width, g.height, g.values = 0, 0, l.columns, l.lines, values
 	return to.scratch.grid.maskOf(&g, of, x.threshold, t.Width, t.Height)
 }

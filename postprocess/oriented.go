@@ -41,11 +41,10 @@ type orientation struct{}
 
 func (orientation) tail() int { return 1 }
 
+func (orientation) encodings() []string { return nil }
+
 // finish selects like scratch.detected, with the overlap of rotated boxes.
 func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
-	if _, err := encodingOf(to.wanted); err != nil {
-		return nil, err
-	}
 	s, l, t := to.scratch, &to.limits, to.transform
 	bounds := rect{x2: float64(t.InputW), y2: float64(t.InputH)}
 	s.ranking.init()
@@ -54,7 +53,7 @@ func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
 	for n := 0; len(s.ranking) > 0 && len(out.Boxes) < l.boxes && (!l.suppress || n < l.candidates); n++ {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
-		angle := float64(to.tail.at(int(s.origins[r.index]), 0))
+		angle := float64(to.tail.at(int(c.row), 0))
 		if angle-angle != 0 {
 			return nil, notFinite(to.output)
 		}
@@ -62,14 +61,14 @@ func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
 			out.Discarded++
 			continue
 		}
-		if c.area() == 0 || l.suppress && kept.suppressed(gaussianOf(c.rect, angle), c.class) {
+		if c.area() == 0 || l.suppress && kept.suppressed(gaussianOf(c.rect, angle), int(c.class)) {
 			continue
 		}
 		b := orient(c.rect, angle, t)
 		if (rect{b.X1, b.Y1, b.X2, b.Y2}).area() == 0 {
 			continue
 		}
-		b.Class, b.Label, b.Score = c.class, label(to.decoder.def.Labels, c.class), float64(min(r.score, 1))
+		b.Class, b.Label, b.Score = int(c.class), label(to.decoder.def.Labels, int(c.class)), float64(min(r.score, 1))
 		out.Boxes = append(out.Boxes, b)
 	}
 	return out, nil

@@ -73,10 +73,9 @@ func (k *keypoints) tail() int {
 	return len(k.def.Keypoints) * k.def.Values
 }
 
+func (k *keypoints) encodings() []string { return nil }
+
 func (k *keypoints) finish(to *detection, outputs []Tensor) (Prediction, error) {
-	if _, err := encodingOf(to.wanted); err != nil {
-		return nil, err
-	}
 	found := to.detected(&to.limits, to.decoder.def.Labels, to.transform)
 	out := &Posed{Boxes: make([]PosedBox, len(found.Boxes)), Skeleton: k.def.Skeleton, Frame: found.frame()}
 	if out.Skeleton == nil {

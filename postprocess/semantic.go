@@ -157,11 +157,7 @@ func (s *semantic) Decode(outputs []Tensor, transform geometry.Transform, p Para
 	}
 	mem := scratches.Get().(*scratch)
 	defer scratches.Put(mem)
-	values, t, err := s.output.floatsOf(&mem.floats, outputs)
-	if err != nil {
-		return nil, err
-	}
-	m, err := s.scores(values, t, mem)
+	m, err := s.scores(mem, outputs)
 	if err != nil {
 		return nil, err
 	}
@@ -185,20 +181,17 @@ func (s *semantic) Decode(outputs []Tensor, transform geometry.Transform, p Para
 	return s.prediction(mem.pixels, w, h, transform, encoding)
 }
 
-// scores describes a tensor of scores, or of numbers of classes.
-func (s *semantic) scores(values []float32, t *Tensor, mem *scratch) (*classScores, error) {
-	m := &classScores{values: values, output: t.Name, classes: 1, labels: len(s.def.Labels)}
+// scores reads the scores, or the numbers of classes.
+func (s *semantic) scores(mem *scratch, outputs []Tensor) (*classScores, error) {
 	rank := 3
 	if s.numbers {
 		rank = 2
 	}
-	shape := repository.Squeeze(t.Shape, rank)
-	if len(shape) != rank || len(values) == 0 {
-		return nil, unusable(fmt.Errorf("output %q has the shape %v", t.Name, t.Shape))
+	values, shape, err := s.output.gridOf(&mem.floats, outputs, rank)
+	if err != nil {
+		return nil, err
 	}
-	if !allFinite(values) {
-		return nil, notFinite(t.Name)
-	}
+	m := &classScores{values: values, output: s.output.name, classes: 1, labels: len(s.def.Labels)}
 	switch {
 	case s.numbers:
 		m.lines, m.columns = int(shape[0]), int(shape[1])
@@ -219,9 +212,9 @@ func (s *semantic) scores(values []float32, t *Tensor, mem *scratch) (*classScor
 		m.values, m.classes, m.perClass, m.perColumn, m.perLine = mem.more, 2, n, 1, m.columns
 	}
 	if m.classes > maxMapClasses {
-		return nil, unusable(fmt.Errorf("output %q has %d classes; the limit is %d", t.Name, m.classes, maxMapClasses))
+		return nil, unusable(fmt.Errorf("output %q has %d classes; the limit is %d", m.output, m.classes, maxMapClasses))
 	}
-	if err := checkClasses(&s.def, t.Name, int64(m.classes)); err != nil {
+	if err := checkClasses(&s.def, m.output, int64(m.classes)); err != nil {
 		return nil, unusable(err)
 	}
 	return m, nil

@@ -24,7 +24,8 @@ func iou(a, b rect) float64 {
 // candidate is a box that reached the score threshold, in the coordinates of its decoder.
 type candidate struct {
 	rect
-	class int
+	class int32
+	row   int32 // in the outputs; with an extra only
 }
 
 func (s *scratch) add(c candidate, score float32) {
@@ -58,7 +59,7 @@ func (s *scratch) detected(l *limits, labels []string, transform geometry.Transf
 		if b.area() == 0 {
 			continue
 		}
-		out.Boxes = append(out.Boxes, Box{c.class, label(labels, c.class), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
+		out.Boxes = append(out.Boxes, Box{int(c.class), label(labels, int(c.class)), float64(min(r.score, 1)), b.x1, b.y1, b.x2, b.y2})
 		s.picked = append(s.picked, r.index)
 	}
 	return out
@@ -69,7 +70,7 @@ func (s *scratch) suppressed(c candidate, l *limits) bool {
 	if l.agnostic {
 		c.class = 0
 	}
-	first := &s.kept.first[c.class%len(s.kept.first)]
+	first := &s.kept.first[int(c.class)%len(s.kept.first)]
 	overlaps := s.kept.overlaps(&c, *first, l.iou)
 	if !overlaps || l.fast {
 		s.kept.boxes = append(s.kept.boxes, keptBox{c, c.area(), *first})
@@ -137,7 +138,7 @@ func (r rect) farOutside(bounds rect) bool {
 // reset empties the lists for the next row.
 func (s *scratch) reset() {
 	s.ranking, s.candidates = s.ranking[:0], s.candidates[:0]
-	s.origins, s.picked = s.origins[:0], s.picked[:0]
+	s.picked = s.picked[:0]
 }
 
 // checkTransform rejects a transform that would map boxes to values that are not finite.

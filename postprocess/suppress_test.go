@@ -49,7 +49,7 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 		for i := range n {
 			scores[i] = float32(r.IntN(20)) / 20 // many ties
 			x, y := r.Float64()*90, r.Float64()*90
-			s.add(candidate{rect{x, y, x + 1 + r.Float64()*30, y + 1 + r.Float64()*30}, 50 * r.IntN(4)}, scores[i])
+			s.add(candidate{rect{x, y, x + 1 + r.Float64()*30, y + 1 + r.Float64()*30}, 50 * r.Int32N(4), 0}, scores[i])
 		}
 		boxes, limit := slices.Clone(s.candidates), 1+r.IntN(n+1)
 		l := limits{iou: float64(r.IntN(11)) / 10, suppress: true, fast: round%3 == 1, agnostic: round%5 == 1, candidates: 1 + r.IntN(2*n+1), boxes: limit}
@@ -59,7 +59,7 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 			t.Fatalf("round %d: %d boxes, want %d", round, len(got.Boxes), min(limit, len(want)))
 		}
 		for i, b := range got.Boxes {
-			if w := boxes[want[i]]; (rect{b.X1, b.Y1, b.X2, b.Y2}) != w.rect || b.Class != w.class {
+			if w := boxes[want[i]]; (rect{b.X1, b.Y1, b.X2, b.Y2}) != w.rect || b.Class != int(w.class) {
 				t.Fatalf("round %d: box %d is %+v, want %+v", round, i, b, w)
 			}
 		}
@@ -69,9 +69,9 @@ func TestSuppressionMatchesANaiveOne(t *testing.T) {
 // TestBoxesBesideTheImageSuppressToo: what lies in the padding takes part, as in the exporters' suppression, but is no result.
 func TestBoxesBesideTheImageSuppressToo(t *testing.T) {
 	var s scratch
-	s.add(candidate{rect{0, -20, 10, 0}, 0}, 0.9) // above the image
-	s.add(candidate{rect{0, -19, 10, 1}, 0}, 0.8) // overlaps it, and reaches in
-	s.add(candidate{rect{0, 50, 10, 60}, 0}, 0.7)
+	s.add(candidate{rect{0, -20, 10, 0}, 0, 0}, 0.9) // above the image
+	s.add(candidate{rect{0, -19, 10, 1}, 0, 0}, 0.8) // overlaps it, and reaches in
+	s.add(candidate{rect{0, 50, 10, 60}, 0, 0}, 0.7)
 	l := limits{iou: 0.45, suppress: true, candidates: 10, boxes: 10}
 	got := s.detected(&l, nil, geometry.Transform{Width: 100, Height: 100, InputW: 100, InputH: 140, ScaleX: 1, ScaleY: 1})
 	if len(got.Boxes) != 1 || got.Boxes[0].Y1 != 50 {

@@ -58,6 +58,8 @@ func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Discarded} 
 type extra interface {
 	// tail returns how many numbers of an object follow its classes in a row of the decoder's table.
 	tail() int
+	// encodings lists what Params.Encoding may be, the default first.
+	encodings() []string
 	// finish makes the prediction from the candidates in the scratch.
 	finish(to *detection, outputs []Tensor) (Prediction, error)
 }
@@ -82,6 +84,13 @@ func tailOf(x extra) int {
 	return x.tail()
 }
 
+func encodingsOf(x extra) []string {
+	if x == nil {
+		return nil
+	}
+	return x.encodings()
+}
+
 // tail finds the numbers that follow the classes of an object.
 type tail struct {
 	values                   []float32
@@ -93,11 +102,10 @@ func (t *tail) at(row, number int) float32 {
 }
 
 // origin returns the row in the outputs that a box comes from.
-func (to *detection) origin(box int) int { return int(to.origins[to.picked[box]]) }
+func (to *detection) origin(box int) int { return int(to.scratch.candidates[to.picked[box]].row) }
 
-// taskDecoders are the constructors of decoders of tasks other than classification and detection, by Output.Decode.
+// taskDecoders are the constructors of decoders of tasks other than classification and those with boxes, by Output.Decode.
 var taskDecoders = map[string]func(repository.Definition, []Tensor) (Decoder, error){
-	repository.DecodeYuNet:     newYuNet,
 	repository.DecodeLogitsMap: newSemantic,
 	repository.DecodeClassMap:  newSemantic,
 	repository.DecodeVector:    newEmbedding,
@@ -123,10 +131,7 @@ func Encodings() []string {
 
 // encoding returns that of the request, which must be one of those allowed; without one, the first.
 func (p *Params) encoding(allowed ...string) (string, error) {
-	return encodingOf(p.Encoding, allowed...)
-}
-
-func encodingOf(wanted string, allowed ...string) (string, error) {
+	wanted := p.Encoding
 	switch {
 	case wanted == "" && len(allowed) > 0:
 		return allowed[0], nil

@@ -1,10 +1,8 @@
 package postprocess
 
 import (
-	"encoding/json"
 	"testing"
 
-	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
@@ -31,23 +29,9 @@ func FuzzTasks(f *testing.F) {
 			return
 		}
 		transform := geometry.Transform{Width: 50, Height: 40, InputW: 64, InputH: 32, ScaleX: scale, ScaleY: scale, OffsetX: offset, OffsetY: offset}
-		examination := NewTrialCheck(decoder)
-		for side := range sides {
-			examination.Add(outputs, transform, side)
-		}
-		_ = examination.Findings() // whatever it finds
 		zero := 0.0
-		for _, p := range []Params{{}, {Score: &zero}, {Encoding: EncodingRLE}, {Encoding: EncodingPolygon}, {Encoding: EncodingPNG}, {Encoding: EncodingRaw}} {
-			answer, err := decoder.Decode(outputs, transform, p)
-			if err != nil {
-				if code := apierror.From(err).Code; code != apierror.Internal && code != apierror.InvalidParameter {
-					t.Errorf("fault %s: %v", code, err)
-				}
-				continue
-			}
-			if _, err := json.Marshal(answer); err != nil {
-				t.Errorf("the answer is no JSON: %v", err)
-			}
+		all := []Params{{}, {Score: &zero}, {Encoding: EncodingRLE}, {Encoding: EncodingPolygon}, {Encoding: EncodingPNG}, {Encoding: EncodingRaw}}
+		decodeAll(t, decoder, outputs, transform, all, func(answer Prediction) {
 			if s, ok := answer.(*Segmented); ok {
 				checkMasks(t, s)
 			}
@@ -58,7 +42,7 @@ func FuzzTasks(f *testing.F) {
 					}
 				}
 			}
-		}
+		})
 	})
 }
 

@@ -2,34 +2,24 @@ package postprocess
 
 import (
 	"bytes"
-	"encoding/json"
 	"image"
 	"math"
 	"testing"
 
-	"fovea/internal/config"
 	"fovea/internal/repository"
 	"fovea/preprocess/geometry"
 )
 
 // taskCase is a case of testdata/tasks.json, made by make_tasks.py.
 type taskCase struct {
-	Name      string
+	decoderCase
+
 	Task      repository.Task
-	Output    json.RawMessage
-	Labels    []string
-	Params    Params
 	Transform geometry.Transform
-	Outputs   map[string]struct {
-		Shape []int64
-		DType repository.DType
-		Data  string
-	}
-	Boxes   [][6]float64
-	Masks   []string
-	Points  [][][]float64
-	Corners [][4][2]float64
-	Map     string
+	Masks     []string
+	Points    [][][]float64
+	Corners   [][4][2]float64
+	Map       string
 }
 
 func taskCases(t testing.TB) []taskCase {
@@ -43,23 +33,7 @@ func taskCases(t testing.TB) []taskCase {
 // open returns the resolved definition of a case and its outputs.
 func (c *taskCase) open(t testing.TB) (repository.Definition, []Tensor) {
 	t.Helper()
-	d := repository.Definition{Task: c.Task, Labels: c.Labels, LabelsFile: "labels.txt"}
-	report := config.ParseStrict([]byte(`{"output": `+string(c.Output)+"}"), "model.yaml", &d)
-	if err := report.Err(); err != nil {
-		t.Fatal(err)
-	}
-	var outputs []Tensor
-	var infos []repository.TensorInfo
-	for name, o := range c.Outputs {
-		outputs = append(outputs, Tensor{name, o.DType, o.Shape, bytesOf(t, o.Data)})
-		infos = append(infos, repository.TensorInfo{Name: name, DType: o.DType, Shape: append([]int64{1}, o.Shape...)})
-	}
-	input := repository.TensorInfo{Name: "images", DType: repository.Float32, Shape: []int64{1, 3, int64(c.Transform.InputH), int64(c.Transform.InputW)}}
-	d, err := d.WithDefaults().Resolve([]repository.TensorInfo{input}, infos)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d, outputs
+	return c.openAs(t, c.Task, c.Transform)
 }
 
 // decoded is the prediction of a case.

@@ -345,3 +345,29 @@ func TestFarBoxesAreNeverNearer(t *testing.T) {
 		t.Errorf("only %d are skipped", skipped)
 	}
 }
+
+// TestHugeNumbers has finite numbers whose differences are not.
+func TestHugeNumbers(t *testing.T) {
+	const huge = math.MaxFloat32
+	def := taskDefinition(repository.Depth, repository.Output{Decode: repository.DecodeMap})
+	between := geometry.Transform{Width: 3, Height: 3, InputW: 2, InputH: 2, ScaleX: 2.0 / 3, ScaleY: 2.0 / 3, OffsetX: -0.5, OffsetY: -0.5}
+	for _, values := range [][]float32{{-huge, huge, -huge, huge}, {huge, huge, -huge, -huge}} {
+		outputs := []Tensor{tensor("y", []int64{2, 2}, values...)}
+		answer, err := newDecoder(t, def, outputs).Decode(outputs, between, Params{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal(answer); err != nil {
+			t.Errorf("%v: %v", values, err)
+		}
+	}
+	m := classScores{values: []float32{-huge, huge, huge, -huge, huge, -huge, -huge, huge}, classes: 2, lines: 2, columns: 2,
+		perClass: 4, perLine: 2, perColumn: 1, x: axisOf(1.0/3, 0, 2, 2), y: axisOf(1.0/3, 0, 2, 2)}
+	pixels := bytes.Repeat([]byte{200}, 6*6) // of another image
+	m.highest(pixels, 6, 6)
+	for _, class := range pixels {
+		if class > 1 {
+			t.Fatalf("class %d of 2", class)
+		}
+	}
+}

@@ -22,7 +22,7 @@ type yunetStride struct {
 	class, object, box, pt source
 }
 
-func newYuNet(def repository.Definition, outputs []Tensor) (Decoder, error) {
+func newYuNet(def repository.Definition, outputs []Tensor, x extra) (Decoder, error) {
 	y := &yunet{}
 	var errs []error
 	n := len(def.Output.Strides)
@@ -42,9 +42,8 @@ func newYuNet(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	if len(def.Labels) > 1 {
 		return nil, fmt.Errorf("labels: %s has %d labels, but YuNet has one class", def.LabelsFile, len(def.Labels))
 	}
-	k := &keypoints{def: &def.Output.Point}
 	var err error
-	y.boxDecoder, err = newBoxDecoder(def, 1, k)
+	y.boxDecoder, err = newBoxDecoder(def, 1, x)
 	return y, err
 }
 

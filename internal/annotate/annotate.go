@@ -60,12 +60,17 @@ func Classes(img image.Image, labels []Label) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.list(labels)
+	return c.img, c.face.Close()
+}
+
+// list draws labels below each other, those for which there is room.
+func (c *canvas) list(labels []Label) {
 	for i, l := range labels {
 		if y := i * c.height; y+c.height <= c.img.Rect.Dy() {
 			c.tag(image.Pt(0, y), l)
 		}
 	}
-	return c.img, c.face.Close()
 }
 
 // canvas is an image that is drawn on.

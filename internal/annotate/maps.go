@@ -3,7 +3,6 @@ package annotate
 import (
 	"image"
 	"image/color"
-	"image/draw"
 
 	"fovea/internal/palette"
 	"fovea/postprocess"
@@ -19,20 +18,24 @@ func classMap(img image.Image, p *postprocess.ClassMap) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
+	var colors [256]color.RGBA // of all that a byte can be
+	for class := range colors {
+		colors[class] = palette.Color(class)
+	}
+	labels := make([]Label, len(p.Classes))
+	for i, class := range p.Classes {
+		labels[i] = Label{Class: class.Class, Text: class.Label, Score: class.Share}
+	}
 	w, h := c.img.Rect.Dx(), c.img.Rect.Dy()
 	for y := range h {
 		line := pixels[y*p.MapHeight/h*p.MapWidth:]
 		for x := range w {
-			in, at := palette.Color(int(line[x*p.MapWidth/w])), c.img.PixOffset(x, y)
+			in, at := colors[line[x*p.MapWidth/w]], c.img.PixOffset(x, y)
 			pix := c.img.Pix[at : at+3]
 			pix[0], pix[1], pix[2] = mix(pix[0], in.R), mix(pix[1], in.G), mix(pix[2], in.B)
 		}
 	}
-	for i, class := range p.Classes {
-		if y := i * c.height; y+c.height <= h {
-			c.tag(image.Pt(0, y), Label{Class: class.Class, Text: class.Label, Score: class.Share})
-		}
-	}
+	c.list(labels)
 	return c.img, c.face.Close()
 }
 
@@ -51,8 +54,7 @@ var heat = []color.RGBA{{0, 0, 4, 255}, {66, 10, 104, 255}, {147, 38, 103, 255},
 // overlay colors an image by a map over it: share is the map's part of each pixel.
 func overlay(img image.Image, m *postprocess.Map, share float64) *image.RGBA {
 	b := img.Bounds()
-	to := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
-	draw.Draw(to, to.Rect, img, b.Min, draw.Src)
+	to := enlarged(img, 1)
 	low, high := m.Range()
 	scale := 0.0
 	if high > low {

@@ -132,17 +132,17 @@ func YOLOv5Anchors() []float64 {
 }
 
 func (o *Output) fill(task Task, given func(key string) bool) {
-	switch task {
-	case Classification:
+	if task == Classification {
 		fillValue(&o.TopK, 5, given("output.top_k"))
-	case Detection, OrientedDetection, InstanceSegmentation, Pose:
+	}
+	if task.FindsObjects() {
 		fillValue(&o.Score, 0.3, given("output.score_threshold"))
 		fillValue(&o.MaxBoxes, 100, given("output.max_boxes"))
 		o.fillSuppression(task, given)
 	}
 	o.fillTask(task, given)
 	switch o.Decode {
-	case DecodeYOLOX:
+	case DecodeYOLOX, DecodeYuNet:
 		fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 	case DecodeYOLOv5Raw:
 		if len(o.Strides) == 0 && len(o.Anchors) == 0 {

@@ -115,7 +115,6 @@ func (o *Output) fillTask(task Task, given func(key string) bool) {
 		if o.Decode == DecodeYuNet {
 			fillList(&o.Point.Keypoints, FaceKeypoints(), given("output.keypoints"))
 			fillValue(&o.Point.Values, pointXY, given("output.keypoint_values"))
-			fillList(&o.Strides, []int{8, 16, 32}, given("output.strides"))
 		}
 		fillValue(&o.Point.Values, pointVisibility, given("output.keypoint_values"))
 		if slices.Equal(o.Point.Keypoints, COCOKeypoints()) {
@@ -218,10 +217,11 @@ func (d *Definition) checkMasks(errs *config.Errors) {
 func (d *Definition) checkPoints(errs *config.Errors) {
 	p := &d.Output.Point
 	if d.Task != Pose {
-		for key, given := range map[string]bool{"keypoints": len(p.Keypoints) > 0, "keypoint_values": p.Values != 0, "points": p.Points != "",
-			"point_scores": p.Scores != "", "skeleton": len(p.Skeleton) > 0} {
-			onlyWith(errs, "output."+key, given, "task: pose")
-		}
+		onlyWith(errs, "output.keypoints", len(p.Keypoints) > 0, "task: pose")
+		onlyWith(errs, "output.keypoint_values", p.Values != 0, "task: pose")
+		onlyWith(errs, "output.points", p.Points != "", "task: pose")
+		onlyWith(errs, "output.point_scores", p.Scores != "", "task: pose")
+		onlyWith(errs, "output.skeleton", len(p.Skeleton) > 0, "task: pose")
 		return
 	}
 	p.check(errs)

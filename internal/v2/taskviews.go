@@ -25,7 +25,7 @@ func taskView(info *inference.Info) *view {
 			out[0].Data = AppendBytes(out[0].Data, string(m.PNG))
 		})
 	case repository.Embedding:
-		return vectorView()
+		return vectorView("embedding", -1, func(p postprocess.Prediction) []float32 { return p.(*postprocess.Embedded).Vector })
 	case repository.Depth:
 		return rowsView(mapOutputs("depth"), func(out []Output, row int, p postprocess.Prediction) {
 			m, _ := p.(*postprocess.DepthMap)
@@ -57,12 +57,7 @@ func objectsView(most int64, more objectColumns) *view {
 		outputs: append(boxes.outputs, more.outputs...),
 		empty:   func(images int) []Output { return append(boxes.empty(images), extra.empty(images)...) },
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			objects, _ := p.(postprocess.Objects)
-			list := make([]postprocess.Box, objects.Len())
-			for i := range list {
-				list[i] = objects.Box(i)
-			}
-			writeBoxes(outputs[:n], row, int(most), list)
+			boxes.write(outputs[:n], row, p)
 			extra.write(outputs[n:], row, p)
 		},
 	}
@@ -131,25 +126,6 @@ func pointColumns(most, points, values int64) objectColumns {
 			}
 		}
 	}}
-}
-
-// vectorView has the vector of each image.
-func vectorView() *view {
-	return &view{
-		outputs: []TensorMetadata{{"embedding", "FP32", []int64{-1, -1}}},
-		empty:   func(images int) []Output { return []Output{{"embedding", "FP32", []int64{int64(images), 0}, nil}} },
-		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			e, _ := p.(*postprocess.Embedded)
-			out := &outputs[0]
-			if out.Data == nil { // vectors of all images have the same size
-				out.Shape[1] = int64(len(e.Vector))
-				out.Data = make([]byte, 4*out.Shape[0]*out.Shape[1])
-			}
-			for i, v := range e.Vector[:min(len(e.Vector), int(out.Shape[1]))] {
-				putFloat(out.Data, row*int(out.Shape[1])+i, v)
-			}
-		},
-	}
 }
 
 // mapOutputs are a map as a PNG of 16 bits, whose pixels times the scale plus the offset are its numbers.

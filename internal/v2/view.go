@@ -26,7 +26,7 @@ type view struct {
 func viewOf(info *inference.Info) *view {
 	switch info.Definition.Task {
 	case repository.Classification:
-		return classifierView(classesOf(info))
+		return vectorView("scores", classesOf(info), func(p postprocess.Prediction) []float32 { return p.(*postprocess.Classified).Scores })
 	case repository.Detection:
 		return detectorView(int64(info.Definition.Output.MaxBoxes))
 	}
@@ -49,21 +49,20 @@ func classesOf(info *inference.Info) int64 {
 	return -1
 }
 
-// classifierView has the scores of all classes.
-func classifierView(classes int64) *view {
+// vectorView has a vector of each image, whose size is -1 if it is open. It is the same for all images.
+func vectorView(name string, size int64, of func(postprocess.Prediction) []float32) *view {
 	return &view{
-		outputs: []TensorMetadata{{"scores", "FP32", []int64{-1, classes}}},
-		empty: func(images int) []Output {
-			return []Output{{"scores", "FP32", []int64{int64(images), 0}, nil}}
-		},
+		outputs: []TensorMetadata{{name, "FP32", []int64{-1, size}}},
+		empty:   func(images int) []Output { return []Output{{name, "FP32", []int64{int64(images), 0}, nil}} },
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			scores, out := p.(*postprocess.Classified).Scores, &outputs[0]
-			if out.Data == nil { // the number of classes is the same for all images
-				out.Shape[1] = int64(len(scores))
+			vector, out := of(p), &outputs[0]
+			if out.Data == nil {
+				out.Shape[1] = int64(len(vector))
 				out.Data = make([]byte, 4*out.Shape[0]*out.Shape[1])
 			}
-			for i, v := range scores {
-				putFloat(out.Data, row*len(scores)+i, v)
+			n := int(out.Shape[1])
+			for i, v := range vector[:min(len(vector), n)] {
+				putFloat(out.Data, row*n+i, v)
 			}
 		},
 	}
@@ -88,22 +87,23 @@ func detectorView(most int64) *view {
 				{"detection_labels", Bytes, []int64{n, most}, nil}}
 		},
 		write: func(outputs []Output, row int, p postprocess.Prediction) {
-			writeBoxes(outputs, row, int(most), p.(*postprocess.Detected).Boxes)
+			objects, _ := p.(postprocess.Objects)
+			writeBoxes(outputs, row, int(most), objects)
 		},
 	}
 }
 
 // writeBoxes writes the boxes of one image. The rows of labels, whose size varies, are written in order.
-func writeBoxes(outputs []Output, row, most int, boxes []postprocess.Box) {
-	boxes = boxes[:min(len(boxes), most)]
-	putInt(outputs[0].Data, row, int32(len(boxes)))
+func writeBoxes(outputs []Output, row, most int, objects postprocess.Objects) {
+	n := min(objects.Len(), most)
+	putInt(outputs[0].Data, row, int32(n))
 	labels := &outputs[4]
 	for i := range most {
-		if i >= len(boxes) {
+		if i >= n {
 			labels.Data = AppendBytes(labels.Data, "")
 			continue
 		}
-		b, at := &boxes[i], row*most+i
+		b, at := objects.Box(i), row*most+i
 		for k, v := range [...]float64{b.X1, b.Y1, b.X2, b.Y2} {
 			putFloat(outputs[1].Data, 4*at+k, float32(v))
 		}
