@@ -244,6 +244,30 @@ func TestOptimizeUsesTheImagesOfTheGate(t *testing.T) {
 	}
 }
 
+// TestOptimizeLeavesTheModelAsItIs: files that the definition names in a folder of a version are copied with that folder as well.
+func TestOptimizeLeavesTheModelAsItIs(t *testing.T) {
+	same := filepath.Join(t.TempDir(), "same.onnx")
+	write(t, same, colorClassifier(0, 1, 2))
+	dir, images := colorRepository(t, "", colorClassifier(0, 1, 2)), t.TempDir()
+	colorFolders(t, images, 10)
+	definition := []byte(strings.Replace(colorsDefinition, "labels.txt", "1/labels.txt", 1) + "self_test: {image: test/red.png, label: red}\n")
+	labels, red := []byte("red\ngreen\nblue\n"), oneColor(t, channels["red"])
+	before := map[string][]byte{"model.yaml": definition, "1/labels.txt": labels, "test/red.png": red, "1/model.onnx": colorClassifier(0, 1, 2)}
+	for name, data := range before {
+		write(t, filepath.Join(dir, "colors", name), data)
+	}
+	run := script(t, "mkdir -p out\ncp "+same+" out/a.onnx\necho '{\"candidate\": \"out/a.onnx\"}'\n")
+	o, out := optimizer(t, dir, images, func(o *optimization) { o.python = run })
+	if err := o.run(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	for name, want := range before {
+		if data, err := os.ReadFile(filepath.Join(dir, "colors", name)); err != nil || !bytes.Equal(data, want) {
+			t.Errorf("%s has %d bytes, want %d: %v", name, len(data), len(want), err)
+		}
+	}
+}
+
 // TestOptimizeEndsWithASignal interrupts the command while its quantizer sleeps.
 func TestOptimizeEndsWithASignal(t *testing.T) {
 	dir, images := colorRepository(t, "", colorClassifier(0, 1, 2)), t.TempDir()

@@ -102,7 +102,8 @@ func copyTree(from, to string, wanted func(name string) bool) error {
 	})
 }
 
-// copyFile copies a file, as another name of it where the file system can do that.
+// copyFile copies a file, as another name of it where the file system can do that. One that is there already is kept: writing to it
+// would change what it is another name of.
 func copyFile(from, to string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
@@ -110,7 +111,7 @@ func copyFile(from, to string) (err error) {
 	if from, err = filepath.EvalSymlinks(from); err != nil {
 		return err
 	}
-	if os.Link(from, to) == nil {
+	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	in, err := os.Open(from)
@@ -118,7 +119,10 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
