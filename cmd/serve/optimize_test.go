@@ -250,6 +250,9 @@ func TestOptimizeLeavesTheModelAsItIs(t *testing.T) {
 	write(t, same, colorClassifier(0, 1, 2))
 	dir, images := colorRepository(t, "", colorClassifier(0, 1, 2)), t.TempDir()
 	colorFolders(t, images, 10)
+	if err := os.Remove(filepath.Join(dir, "colors", "labels.txt")); err != nil {
+		t.Fatal(err)
+	}
 	definition := []byte(strings.Replace(colorsDefinition, "labels.txt", "1/labels.txt", 1) + "self_test: {image: test/red.png, label: red}\n")
 	labels, red := []byte("red\ngreen\nblue\n"), oneColor(t, channels["red"])
 	before := map[string][]byte{"model.yaml": definition, "1/labels.txt": labels, "test/red.png": red, "1/model.onnx": colorClassifier(0, 1, 2)}

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"fovea/inference"
-	"fovea/internal/fileutil"
 	"fovea/internal/repository"
 )
 
@@ -52,28 +51,8 @@ func (o *optimization) copySource() error {
 		}
 	}
 	from, to := o.source.entry.Dir, filepath.Dir(o.staged("0"))
-	entries, err := os.ReadDir(from)
-	if err != nil {
+	if _, err := copyDefinition(from, to); err != nil {
 		return err
-	}
-	for _, entry := range entries {
-		path := filepath.Join(from, entry.Name())
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
-			continue
-		}
-		if entry.Name() != "model.yaml" {
-			if err := copyFile(path, filepath.Join(to, entry.Name())); err != nil {
-				return err
-			}
-			continue
-		}
-		data, err := os.ReadFile(path)
-		if err == nil {
-			err = fileutil.Replace(filepath.Join(to, entry.Name()), withoutVersions(data), 0o644)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	for _, name := range []string{o.source.entry.Definition.LabelsFile, o.source.entry.Definition.SelfTest.Image} {
 		if strings.Contains(name, "/") { // in a folder of the model
@@ -102,8 +81,8 @@ func copyTree(from, to string, wanted func(name string) bool) error {
 	})
 }
 
-// copyFile copies a file, as another name of it where the file system can do that. One that is there already is kept: writing to it
-// would change what it is another name of.
+// copyFile copies a file, as another name of it where the file system can do that. One that is there already is removed first, since
+// it may be another name of a file, too.
 func copyFile(from, to string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
@@ -111,7 +90,10 @@ func copyFile(from, to string) (err error) {
 	if from, err = filepath.EvalSymlinks(from); err != nil {
 		return err
 	}
-	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if os.Link(from, to) == nil {
 		return nil
 	}
 	in, err := os.Open(from)
@@ -120,9 +102,6 @@ func copyFile(from, to string) (err error) {
 	}
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
