@@ -21,9 +21,6 @@ const (
 	NotJudged           = "not_judged"    // the images cannot be read, or it takes too long
 )
 
-// gateTolerance is how far predictions may differ that agree.
-var gateTolerance = verify.Tolerance{IoU: 0.5, Score: 0.1}
-
 // gateTopK is how many classes of a prediction are compared.
 const gateTopK = 5
 
@@ -261,7 +258,7 @@ func (j *judging) verdict() (r GateResult, err error) {
 		}
 	}
 	if j.gate.MinAgreement > 0 && j.served != nil {
-		agreement := verify.Compare(j.version.definition, gateTolerance, j.pairs).Agreement
+		agreement := verify.Compare(j.version.definition, verify.DefaultTolerance(), j.pairs).Agreement
 		r.Agreement = &agreement
 		if agreement < j.gate.MinAgreement {
 			refuse(RefusedMinAgreement, "the agreement with version %s is %.4f on %d images, below min_agreement %g",

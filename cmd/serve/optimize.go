@@ -41,12 +41,11 @@ type optimization struct {
 	out, progress            io.Writer
 
 	source      chosenVersion
-	definition  repository.Definition // completed from the ONNX file
-	target      int                   // the version that is written
-	stage       string                // a hidden folder of the repository, in which all happens
-	calibrating []string              // images
-	held        []string              // the images that variants are compared with
-	command     []string              // runs the quantizer in the stage
+	target      int      // the version that is written
+	stage       string   // a hidden folder of the repository, in which all happens
+	calibrating []string // images
+	held        []string // the images that variants are compared with
+	command     []string // runs the quantizer in the stage
 	found       findings
 }
 
@@ -234,14 +233,11 @@ func (o *optimization) split(images []string) {
 
 // search makes variants, from the fastest on, until one holds.
 func (o *optimization) search(ctx context.Context, engine *inference.Engine, staged *repository.Repository) (err error) {
-	if o.definition, err = definitionOf(engine, o.source); err != nil {
-		return err
-	}
 	if err := o.writeRows(ctx, engine); err != nil {
 		return err
 	}
 	o.say("comparing with %s", counted(len(o.held), "image", "images"))
-	expected, err := o.predictions(ctx, engine)
+	expected, err := predicted(ctx, engine, o.images, o.source, o.held)
 	if err != nil {
 		return err
 	}
@@ -297,9 +293,7 @@ func (o *optimization) keep(v *variant) error {
 // print says what was found.
 func (o *optimization) print() error {
 	if o.json {
-		encoder := json.NewEncoder(o.out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(o.found)
+		return printJSON(o.out, o.found)
 	}
 	o.found.print(o.out)
 	if o.found.Version == 0 {
@@ -322,7 +316,7 @@ func (o *optimization) lowestAgreement(r *verify.Report) float64 {
 	case r.Accuracy == nil && !r.Detection:
 		return 1 - o.drop
 	}
-	return 0.95
+	return defaultAgreement
 }
 
 // holds says why a variant is not as good as the original; empty if it is.

@@ -115,7 +115,7 @@ func (o *optimization) writeRows(ctx context.Context, engine *inference.Engine) 
 	if o.to != toInt8 {
 		return nil
 	}
-	source, err := engine.Variant(o.source.model, o.source.version(), func(*repository.Definition) {})
+	source, err := engine.Variant(o.source.model, o.source.version(), asItIs)
 	if err != nil {
 		return err
 	}
