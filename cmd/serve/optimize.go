@@ -143,13 +143,7 @@ func (o *optimization) run(ctx context.Context) (err error) {
 	if o.command, err = o.quantizer(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.stage, 0o755); err != nil {
-		return err
-	}
-	unlock, err := fileutil.TryLock(filepath.Join(o.stage, "lock"))
-	if errors.Is(err, fileutil.ErrLocked) {
-		return fmt.Errorf("%s is being optimized by another process", o.source.model)
-	}
+	unlock, err := lockStage(o.stage, o.source.model+" is being optimized")
 	if err != nil {
 		return err
 	}
@@ -299,12 +293,8 @@ func (o *optimization) print() error {
 	if o.found.Version == 0 {
 		return nil
 	}
-	added := &addition{cfg: o.cfg, name: o.source.model, version: o.target}
-	if selected := added.selected(); selected != "" {
-		_, _ = fmt.Fprintf(o.out, "it is not served: %s\n", selected)
-	} else {
-		_, _ = fmt.Fprintln(o.out, "a running server loads it on SIGHUP or after repository.poll")
-	}
+	added := &addition{cfg: o.cfg, name: o.source.model, version: o.target, out: o.out}
+	added.printServed()
 	return nil
 }
 
