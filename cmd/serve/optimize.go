@@ -191,12 +191,9 @@ func (o *optimization) prepare() error {
 	o.stage = filepath.Join(o.cfg.Repository.Dir, ".optimize-"+o.source.model)
 	key := "--images"
 	if o.images == "" {
-		key, o.images = "versions.gate.images", o.source.entry.Definition.Versions.Gate.Images
+		key, o.images = "versions.gate.images", o.source.entry.GateFolder()
 		if o.images == "" {
 			return errors.New("--images: is required, as the model has no versions.gate: a folder with images")
-		}
-		if !filepath.IsAbs(o.images) {
-			o.images = filepath.Join(o.source.entry.Dir, o.images)
 		}
 	}
 	images, err := verify.Images(o.images)
