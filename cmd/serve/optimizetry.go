@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -104,7 +103,7 @@ func (o *optimization) stageVariant(c candidate) (*variant, error) {
 	v := &variant{Method: c.method, LeftOut: append([]string{}, c.leftOut...), number: number}
 	dir := o.staged(v.folder())
 	beside := func(name string) bool { // what describes the model, not external data
-		return name != "model.onnx" && name != "optimized.json" && slices.Contains([]string{".json", ".txt", ".yaml", ".yml", ".pbtxt", ".names", ".csv"}, strings.ToLower(filepath.Ext(name)))
+		return name != "optimized.json" && repository.IsSidecar(name)
 	}
 	if err := copyTree(o.staged(o.source.version()), dir, beside); err != nil {
 		return nil, err
