@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"fovea/inference/onnx"
@@ -93,10 +92,10 @@ func (e *Engine) judge(m *model, v *version) error {
 func (e *Engine) acquireServed(m *model) *version {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if len(m.served) == 0 || e.closed {
+	served, err := m.find("")
+	if err != nil || e.closed {
 		return nil
 	}
-	served := m.served[len(m.served)-1]
 	served.refs.Add(1)
 	return served
 }
@@ -320,17 +319,6 @@ func (v *version) setGate(r *GateResult) {
 // gatePatience is how long an image of a gate waits for a spare worker: with a server that is never idle, 200 images and the same of
 // the served version take 100 s, and a twentieth of a core.
 const gatePatience = 250 * time.Millisecond
-
-func isRefused(err error) bool {
-	_, ok := errors.AsType[*GateError](err)
-	return ok
-}
-
-// logRefused logs why a version did not pass its gate.
-func (v *version) logRefused(log *slog.Logger, err error) {
-	refused, _ := errors.AsType[*GateError](err)
-	log.Warn("version not taken: it did not pass its gate", append(refused.Result.attributes(), "reason", refused.Result.Reason, "error", refused.Error())...)
-}
 
 // gateStatus is the result of the gate; nil before, and without one.
 func (v *version) gateStatus(err error) *GateResult {
