@@ -76,7 +76,7 @@ func (d *Definition) checkGate(errs *config.Errors) {
 	if !g.ByClass() && g.MinAgreement == 0 {
 		errs.Add(key, "needs min_accuracy, max_drop or min_agreement")
 	}
-	if d.Task == Detection {
+	if d.Task.FindsObjects() {
 		onlyWith(errs, key+".min_accuracy", g.MinAccuracy > 0, "task: classification; use min_agreement")
 		onlyWith(errs, key+".max_drop", g.HasMaxDrop, "task: classification; use min_agreement")
 	}
