@@ -189,6 +189,7 @@ func TestOptimizeKeepsNothingWorse(t *testing.T) {
 		"not faster":               {makes(same), func(o *optimization) { o.speedup = 50 }, []string{"no variant is kept", "times as fast, less than 50"}},
 		"a failure":                {"echo 'ImportError: no module' >&2; exit 3\n", nil, []string{"the quantizer failed: exit status 3: ImportError: no module"}},
 		"nothing":                  {"exit 0\n", nil, []string{"the quantizer made nothing"}},
+		"a line without end":       {"head -c 3000000 /dev/zero | tr '\\0' x; sleep 600\n", nil, []string{"the quantizer's output: "}},
 		"a file elsewhere":         {"echo '{\"candidate\": \"/etc/passwd\"}'\n", nil, []string{`"/etc/passwd" is not in the stage`}},
 		"too few images":           {makes(same), func(o *optimization) { o.images = t.TempDir() }, []string{"has 0 images; want at least 20"}},
 		"no images":                {makes(same), func(o *optimization) { o.images = "" }, []string{"--images: is required, as the model has no versions.gate"}},
