@@ -5,12 +5,12 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"fovea/inference/onnx"
 	"fovea/internal/apierror"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 	"fovea/preprocess/header"
 )
@@ -39,7 +39,7 @@ func BenchmarkPredict(b *testing.B) {
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			before := cpuTime(b)
+			before := testenv.CPUTime(b)
 			b.SetParallelism(8)
 			var n atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
@@ -51,7 +51,7 @@ func BenchmarkPredict(b *testing.B) {
 					}
 				}
 			})
-			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric((testenv.CPUTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
 		})
 	}
 }
@@ -65,11 +65,11 @@ func BenchmarkInProcessLoop(b *testing.B) {
 			b.ReportAllocs()
 			loop := newLoop(b, e.models[name].served[0], images)
 			defer loop.close()
-			before := cpuTime(b)
+			before := testenv.CPUTime(b)
 			b.ResetTimer()
 			loop.run(b, b.N)
 			b.StopTimer()
-			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric((testenv.CPUTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/op")
 		})
 	}
 }
@@ -181,17 +181,7 @@ func (l *loop) one(batch *onnx.Batch, image []byte) error {
 // timed is the CPU time of the process and the wall time that f takes.
 func timed(b *testing.B, f func()) (cpu, wall time.Duration) {
 	b.Helper()
-	before, start := cpuTime(b), time.Now()
+	before, start := testenv.CPUTime(b), time.Now()
 	f()
-	return cpuTime(b) - before, time.Since(start)
-}
-
-// cpuTime is what the process has used so far, system time included.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return testenv.CPUTime(b) - before, time.Since(start)
 }

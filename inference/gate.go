@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"fovea/inference/onnx"
@@ -20,9 +19,6 @@ const (
 	RefusedMinAgreement = "min_agreement" // below versions.gate.min_agreement
 	NotJudged           = "not_judged"    // the images cannot be read, or it takes too long
 )
-
-// gateTolerance is how far predictions may differ that agree.
-var gateTolerance = verify.Tolerance{IoU: 0.5, Score: 0.1}
 
 // gateTopK is how many classes of a prediction are compared.
 const gateTopK = 5
@@ -96,10 +92,10 @@ func (e *Engine) judge(m *model, v *version) error {
 func (e *Engine) acquireServed(m *model) *version {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if len(m.served) == 0 || e.closed {
+	served, err := m.find("")
+	if err != nil || e.closed {
 		return nil
 	}
-	served := m.served[len(m.served)-1]
 	served.refs.Add(1)
 	return served
 }
@@ -261,7 +257,7 @@ func (j *judging) verdict() (r GateResult, err error) {
 		}
 	}
 	if j.gate.MinAgreement > 0 && j.served != nil {
-		agreement := verify.Compare(j.version.definition, gateTolerance, j.pairs).Agreement
+		agreement := verify.Compare(j.version.definition, verify.DefaultTolerance(), j.pairs).Agreement
 		r.Agreement = &agreement
 		if agreement < j.gate.MinAgreement {
 			refuse(RefusedMinAgreement, "the agreement with version %s is %.4f on %d images, below min_agreement %g",
@@ -323,17 +319,6 @@ func (v *version) setGate(r *GateResult) {
 // gatePatience is how long an image of a gate waits for a spare worker: with a server that is never idle, 200 images and the same of
 // the served version take 100 s, and a twentieth of a core.
 const gatePatience = 250 * time.Millisecond
-
-func isRefused(err error) bool {
-	_, ok := errors.AsType[*GateError](err)
-	return ok
-}
-
-// logRefused logs why a version did not pass its gate.
-func (v *version) logRefused(log *slog.Logger, err error) {
-	refused, _ := errors.AsType[*GateError](err)
-	log.Warn("version not taken: it did not pass its gate", append(refused.Result.attributes(), "reason", refused.Result.Reason, "error", refused.Error())...)
-}
 
 // gateStatus is the result of the gate; nil before, and without one.
 func (v *version) gateStatus(err error) *GateResult {

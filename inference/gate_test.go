@@ -16,25 +16,10 @@ import (
 	"fovea/internal/testenv"
 )
 
-// shuffled is a classifier of red, green and blue whose class i is the channel order[i]: 0, 1, 2 is right.
-func shuffled(order ...int) []byte {
-	m := &onnxwriter.Model{}
-	m.Input("image", onnxwriter.Float, "n", 3, 8, 8)
-	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{2, 3}, "keepdims": 0}, "image")
-	weights := make([]float32, 9)
-	for class, channel := range order {
-		weights[3*channel+class] = 10
-	}
-	m.Floats("weights", weights, 3, 3)
-	m.Node("MatMul", "logits", nil, "mean", "weights")
-	m.Output("logits", onnxwriter.Float, "n", 3)
-	return m.Bytes()
-}
-
 var (
-	right   = shuffled(0, 1, 2)
-	spoilt  = shuffled(0, 2, 1) // green and blue are confused: two thirds of the images are wrong
-	spoilt2 = shuffled(1, 0, 2)
+	right   = onnxwriter.ColorClassifier(0, 1, 2).Bytes()
+	spoilt  = onnxwriter.ColorClassifier(0, 2, 1).Bytes() // green and blue are confused: two thirds of the images are wrong
+	spoilt2 = onnxwriter.ColorClassifier(1, 0, 2).Bytes()
 )
 
 const gate = "versions: {gate: {images: held, "

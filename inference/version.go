@@ -118,14 +118,15 @@ func (v *version) setState(to State, err error) time.Duration {
 // logLoad logs the result of the load.
 func (v *version) logLoad(duration time.Duration, err error) {
 	log := v.shared.log.With("model", v.model, "version", v.name, "after", duration.Round(time.Millisecond))
+	refused, isRefused := errors.AsType[*GateError](err)
 	switch {
 	case err == nil && v.entry.Inferred != nil:
 		log.Info("model loaded", "device", v.device, "definition", "inferred", "exporter", v.entry.Inferred.Exporter,
 			"assumptions", len(v.entry.Inferred.Assumptions()))
 	case err == nil:
 		log.Info("model loaded", "device", v.device)
-	case isRefused(err):
-		v.logRefused(log, err)
+	case isRefused:
+		log.Warn("version not taken: it did not pass its gate", append(refused.Result.attributes(), "reason", refused.Result.Reason, "error", refused.Error())...)
 	case errors.Is(err, errClosed), errors.Is(err, errUnlisted):
 		log.Info("model load stopped", "reason", err)
 	default:

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"image"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 )
 
 // classifier is a typical input of an ImageNet model.
@@ -21,11 +21,7 @@ func classifier() repository.Input {
 // cpuTime is the CPU time of the process in microseconds, which also works on a busy machine.
 func cpuTime(b *testing.B) float64 {
 	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e3
+	return float64(testenv.CPUTime(b).Nanoseconds()) / 1e3
 }
 
 func BenchmarkDecodeAndPack(b *testing.B) {

@@ -90,13 +90,7 @@ func (a *addition) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := os.MkdirAll(a.stage, 0o755); err != nil {
-		return err
-	}
-	unlock, err := fileutil.TryLock(filepath.Join(a.stage, "lock"))
-	if errors.Is(err, fileutil.ErrLocked) {
-		return fmt.Errorf("%s is being added by another process", a.name)
-	}
+	unlock, err := lockStage(a.stage, a.name+" is being added")
 	if err != nil {
 		return err
 	}
@@ -126,6 +120,18 @@ func (a *addition) run(ctx context.Context) (err error) {
 	}
 	a.report(inferred)
 	return nil
+}
+
+// lockStage makes a stage and locks it. what says what another process does that has locked it.
+func lockStage(dir, what string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err = fileutil.TryLock(filepath.Join(dir, "lock"))
+	if errors.Is(err, fileutil.ErrLocked) {
+		return nil, fmt.Errorf("%s by another process", what)
+	}
+	return unlock, err
 }
 
 // prepare checks what can be checked before anything is fetched.
@@ -246,14 +252,22 @@ func (a *addition) report(inferred *repository.Inferred) {
 		printAssumptions(a.out, inferred)
 	}
 	_, _ = fmt.Fprintf(a.out, "added %s version %d to %s; ", a.name, a.version, a.cfg.Repository.Dir)
-	if selected := a.selected(); selected != "" {
-		_, _ = fmt.Fprintf(a.out, "it is not served: %s\n", selected)
+	if !a.printServed() {
 		return
 	}
-	_, _ = fmt.Fprintln(a.out, "a running server loads it on SIGHUP or after repository.poll")
 	if address, err := httpserver.Reachable(a.cfg.HTTP.Address); err == nil {
 		_, _ = fmt.Fprintf(a.out, "try: %s\n", curl(a.cfg.HTTP, address, "/v1/models/"+a.name+"/predict"))
 	}
+}
+
+// printServed says whether the version that was added is served, and when.
+func (a *addition) printServed() bool {
+	if selected := a.selected(); selected != "" {
+		_, _ = fmt.Fprintf(a.out, "it is not served: %s\n", selected)
+		return false
+	}
+	_, _ = fmt.Fprintln(a.out, "a running server loads it on SIGHUP or after repository.poll")
+	return true
 }
 
 // selected says which versions are served instead of the one that was added, and why; empty if it is served.

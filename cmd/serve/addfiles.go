@@ -105,32 +105,40 @@ func (a *addition) define() (*repository.Inferred, error) {
 	return inferred, fileutil.Replace(a.staged("model.yaml"), text, 0o644)
 }
 
-// copyDefinition copies the definition of the model that gets a version, with the files that it names.
+// copyDefinition copies the definition of the model that gets a version.
 func (a *addition) copyDefinition() error {
-	entries, err := os.ReadDir(a.target(""))
+	definition, err := copyDefinition(a.target(""), a.staged(""))
+	if err == nil && a.dryRun {
+		_, err = a.out.Write(definition)
+	}
+	return err
+}
+
+// copyDefinition copies the files of a model's folder, also those that links lead to: model.yaml without the list of versions that are
+// served, labels, and others that it may name. It returns model.yaml as it is.
+func copyDefinition(from, to string) (definition []byte, err error) {
+	entries, err := os.ReadDir(from)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return nil, err
 	}
 	for _, entry := range entries {
-		info, err := os.Stat(a.target(entry.Name())) // also through links
-		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+		path, copied := filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		data, err := os.ReadFile(a.target(entry.Name()))
+		if entry.Name() != "model.yaml" {
+			err = copyFile(path, copied)
+		} else if definition, err = os.ReadFile(path); err == nil {
+			err = fileutil.Replace(copied, withoutVersions(definition), 0o644)
+		}
 		if err != nil {
-			return err
-		}
-		if entry.Name() == "model.yaml" {
-			if a.dryRun {
-				_, _ = a.out.Write(data)
-			}
-			data = withoutVersions(data)
-		}
-		if err := fileutil.Replace(a.staged(entry.Name()), data, 0o644); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return definition, nil
 }
 
 // checkFile compares the staged definition with the ONNX file, without loading the model.

@@ -120,15 +120,19 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 			results = append(results, result)
 		}
 		if o.asJSON {
-			encoder := json.NewEncoder(out)
-			encoder.SetIndent("", "  ")
-			loadErr = errors.Join(loadErr, encoder.Encode(results))
+			loadErr = errors.Join(loadErr, printJSON(out, results))
 		}
 		if o.annotate != "" && len(results) > 0 && results[len(results)-1].Prediction != nil {
 			loadErr = errors.Join(loadErr, annotateFile(ctx, engine, data, results[len(results)-1].Prediction, o.annotate))
 		}
 		return loadErr
 	})
+}
+
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 // modelsNamed are the models of those names, or at those paths.

@@ -13,20 +13,7 @@ import (
 	"fovea/internal/onnxwriter"
 )
 
-// colorClassifier is a classifier of red, green and blue whose class i is the channel order[i]: 0, 1, 2 is right.
-func colorClassifier(order ...int) []byte {
-	m := &onnxwriter.Model{}
-	m.Input("image", onnxwriter.Float, "n", 3, 8, 8)
-	m.Node("ReduceMean", "mean", onnxwriter.Attributes{"axes": []int{2, 3}, "keepdims": 0}, "image")
-	weights := make([]float32, 9)
-	for class, channel := range order {
-		weights[3*channel+class] = 10
-	}
-	m.Floats("weights", weights, 3, 3)
-	m.Node("MatMul", "logits", nil, "mean", "weights")
-	m.Output("logits", onnxwriter.Float, "n", 3)
-	return m.Bytes()
-}
+func colorClassifier(order ...int) []byte { return onnxwriter.ColorClassifier(order...).Bytes() }
 
 const colorsDefinition = "task: classification\nlabels: labels.txt\ninput: {width: 8, height: 8, scale: 0.00392156862745098}\noutput: {decode: softmax, top_k: 3}\n"
 

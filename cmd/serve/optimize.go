@@ -41,12 +41,11 @@ type optimization struct {
 	out, progress            io.Writer
 
 	source      chosenVersion
-	definition  repository.Definition // completed from the ONNX file
-	target      int                   // the version that is written
-	stage       string                // a hidden folder of the repository, in which all happens
-	calibrating []string              // images
-	held        []string              // the images that variants are compared with
-	command     []string              // runs the quantizer in the stage
+	target      int      // the version that is written
+	stage       string   // a hidden folder of the repository, in which all happens
+	calibrating []string // images
+	held        []string // the images that variants are compared with
+	command     []string // runs the quantizer in the stage
 	found       findings
 }
 
@@ -144,13 +143,7 @@ func (o *optimization) run(ctx context.Context) (err error) {
 	if o.command, err = o.quantizer(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.stage, 0o755); err != nil {
-		return err
-	}
-	unlock, err := fileutil.TryLock(filepath.Join(o.stage, "lock"))
-	if errors.Is(err, fileutil.ErrLocked) {
-		return fmt.Errorf("%s is being optimized by another process", o.source.model)
-	}
+	unlock, err := lockStage(o.stage, o.source.model+" is being optimized")
 	if err != nil {
 		return err
 	}
@@ -198,12 +191,9 @@ func (o *optimization) prepare() error {
 	o.stage = filepath.Join(o.cfg.Repository.Dir, ".optimize-"+o.source.model)
 	key := "--images"
 	if o.images == "" {
-		key, o.images = "versions.gate.images", o.source.entry.Definition.Versions.Gate.Images
+		key, o.images = "versions.gate.images", o.source.entry.GateFolder()
 		if o.images == "" {
 			return errors.New("--images: is required, as the model has no versions.gate: a folder with images")
-		}
-		if !filepath.IsAbs(o.images) {
-			o.images = filepath.Join(o.source.entry.Dir, o.images)
 		}
 	}
 	images, err := verify.Images(o.images)
@@ -234,14 +224,11 @@ func (o *optimization) split(images []string) {
 
 // search makes variants, from the fastest on, until one holds.
 func (o *optimization) search(ctx context.Context, engine *inference.Engine, staged *repository.Repository) (err error) {
-	if o.definition, err = definitionOf(engine, o.source); err != nil {
-		return err
-	}
 	if err := o.writeRows(ctx, engine); err != nil {
 		return err
 	}
 	o.say("comparing with %s", counted(len(o.held), "image", "images"))
-	expected, err := o.predictions(ctx, engine)
+	expected, err := predicted(ctx, engine, o.images, o.source, o.held)
 	if err != nil {
 		return err
 	}
@@ -297,20 +284,14 @@ func (o *optimization) keep(v *variant) error {
 // print says what was found.
 func (o *optimization) print() error {
 	if o.json {
-		encoder := json.NewEncoder(o.out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(o.found)
+		return printJSON(o.out, o.found)
 	}
 	o.found.print(o.out)
 	if o.found.Version == 0 {
 		return nil
 	}
-	added := &addition{cfg: o.cfg, name: o.source.model, version: o.target}
-	if selected := added.selected(); selected != "" {
-		_, _ = fmt.Fprintf(o.out, "it is not served: %s\n", selected)
-	} else {
-		_, _ = fmt.Fprintln(o.out, "a running server loads it on SIGHUP or after repository.poll")
-	}
+	added := &addition{cfg: o.cfg, name: o.source.model, version: o.target, out: o.out}
+	added.printServed()
 	return nil
 }
 
@@ -322,7 +303,7 @@ func (o *optimization) lowestAgreement(r *verify.Report) float64 {
 	case r.Accuracy == nil && !r.Detection:
 		return 1 - o.drop
 	}
-	return 0.95
+	return defaultAgreement
 }
 
 // holds says why a variant is not as good as the original; empty if it is.

@@ -189,6 +189,7 @@ func TestOptimizeKeepsNothingWorse(t *testing.T) {
 		"not faster":               {makes(same), func(o *optimization) { o.speedup = 50 }, []string{"no variant is kept", "times as fast, less than 50"}},
 		"a failure":                {"echo 'ImportError: no module' >&2; exit 3\n", nil, []string{"the quantizer failed: exit status 3: ImportError: no module"}},
 		"nothing":                  {"exit 0\n", nil, []string{"the quantizer made nothing"}},
+		"a line without end":       {"head -c 3000000 /dev/zero | tr '\\0' x; sleep 600\n", nil, []string{"the quantizer's output: "}},
 		"a file elsewhere":         {"echo '{\"candidate\": \"/etc/passwd\"}'\n", nil, []string{`"/etc/passwd" is not in the stage`}},
 		"too few images":           {makes(same), func(o *optimization) { o.images = t.TempDir() }, []string{"has 0 images; want at least 20"}},
 		"no images":                {makes(same), func(o *optimization) { o.images = "" }, []string{"--images: is required, as the model has no versions.gate"}},
@@ -241,6 +242,33 @@ func TestOptimizeUsesTheImagesOfTheGate(t *testing.T) {
 	}
 	if names, err := os.ReadFile(filepath.Join(filepath.Dir(same), "inputs.json")); err != nil || string(names) != `["image"]` {
 		t.Errorf("inputs %s, %v", names, err)
+	}
+}
+
+// TestOptimizeLeavesTheModelAsItIs: files that the definition names in a folder of a version are copied with that folder as well.
+func TestOptimizeLeavesTheModelAsItIs(t *testing.T) {
+	same := filepath.Join(t.TempDir(), "same.onnx")
+	write(t, same, colorClassifier(0, 1, 2))
+	dir, images := colorRepository(t, "", colorClassifier(0, 1, 2)), t.TempDir()
+	colorFolders(t, images, 10)
+	if err := os.Remove(filepath.Join(dir, "colors", "labels.txt")); err != nil {
+		t.Fatal(err)
+	}
+	definition := []byte(strings.Replace(colorsDefinition, "labels.txt", "1/labels.txt", 1) + "self_test: {image: test/red.png, label: red}\n")
+	labels, red := []byte("red\ngreen\nblue\n"), oneColor(t, channels["red"])
+	before := map[string][]byte{"model.yaml": definition, "1/labels.txt": labels, "test/red.png": red, "1/model.onnx": colorClassifier(0, 1, 2)}
+	for name, data := range before {
+		write(t, filepath.Join(dir, "colors", name), data)
+	}
+	run := script(t, "mkdir -p out\ncp "+same+" out/a.onnx\necho '{\"candidate\": \"out/a.onnx\"}'\n")
+	o, out := optimizer(t, dir, images, func(o *optimization) { o.python = run })
+	if err := o.run(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	for name, want := range before {
+		if data, err := os.ReadFile(filepath.Join(dir, "colors", name)); err != nil || !bytes.Equal(data, want) {
+			t.Errorf("%s has %d bytes, want %d: %v", name, len(data), len(want), err)
+		}
 	}
 }
 

@@ -97,7 +97,9 @@ func (o *optimization) make(ctx context.Context, leaveOut string) (made []candid
 	}
 	arguments := append(o.command[1:len(o.command):len(o.command)], "--model", filepath.Join("models", o.source.model, o.source.version(), "model.onnx"),
 		"--rows", "rows", "--out", "out", "--to", o.to, "--weight-bits", fmt.Sprint(o.bits), "--leave-out", leaveOut)
-	c := exec.CommandContext(ctx, o.command[0], arguments...) //nolint:gosec // programs that the user chose
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	c := exec.CommandContext(running, o.command[0], arguments...) //nolint:gosec // programs that the user chose
 	c.Dir = o.stage
 	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "ORT_DISABLE_TELEMETRY=1")
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its own processes end with it
@@ -113,13 +115,16 @@ func (o *optimization) make(ctx context.Context, leaveOut string) (made []candid
 		return nil, fmt.Errorf("the quantizer: %w", err)
 	}
 	made, readErr := o.read(lines)
+	if readErr != nil {
+		stop() // it would wait until its output is read
+	}
 	switch err := c.Wait(); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err != nil:
-		return nil, fmt.Errorf("the quantizer failed: %w: %s", err, lastLine(complaints.data))
 	case readErr != nil:
 		return nil, fmt.Errorf("the quantizer's output: %w", readErr)
+	case err != nil:
+		return nil, fmt.Errorf("the quantizer failed: %w: %s", err, lastLine(complaints.data))
 	case len(made) == 0:
 		return nil, errors.New("the quantizer made nothing")
 	}

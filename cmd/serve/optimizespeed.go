@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"fovea/inference"
-	"fovea/internal/repository"
 	"fovea/internal/verify"
 )
 
@@ -46,13 +45,12 @@ func wallTime() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
 // measure compares the speed of a variant with the original's, one image at a time, in turns.
 func (o *optimization) measure(ctx context.Context, engine *inference.Engine, v *variant) (*speed, error) {
-	keep := func(*repository.Definition) {}
-	original, err := engine.Variant(o.source.model, o.source.version(), keep)
+	original, err := engine.Variant(o.source.model, o.source.version(), asItIs)
 	if err != nil {
 		return nil, err
 	}
 	defer original.Close()
-	smaller, err := engine.Variant(o.source.model, v.folder(), keep)
+	smaller, err := engine.Variant(o.source.model, v.folder(), asItIs)
 	if err != nil {
 		return nil, err
 	}

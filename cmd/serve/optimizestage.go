@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"fovea/inference"
-	"fovea/internal/fileutil"
 	"fovea/internal/repository"
 )
 
@@ -52,28 +51,8 @@ func (o *optimization) copySource() error {
 		}
 	}
 	from, to := o.source.entry.Dir, filepath.Dir(o.staged("0"))
-	entries, err := os.ReadDir(from)
-	if err != nil {
+	if _, err := copyDefinition(from, to); err != nil {
 		return err
-	}
-	for _, entry := range entries {
-		path := filepath.Join(from, entry.Name())
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
-			continue
-		}
-		if entry.Name() != "model.yaml" {
-			if err := copyFile(path, filepath.Join(to, entry.Name())); err != nil {
-				return err
-			}
-			continue
-		}
-		data, err := os.ReadFile(path)
-		if err == nil {
-			err = fileutil.Replace(filepath.Join(to, entry.Name()), withoutVersions(data), 0o644)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	for _, name := range []string{o.source.entry.Definition.LabelsFile, o.source.entry.Definition.SelfTest.Image} {
 		if strings.Contains(name, "/") { // in a folder of the model
@@ -102,12 +81,16 @@ func copyTree(from, to string, wanted func(name string) bool) error {
 	})
 }
 
-// copyFile copies a file, as another name of it where the file system can do that.
+// copyFile copies a file, as another name of it where the file system can do that. One that is there already is removed first, since
+// it may be another name of a file, too.
 func copyFile(from, to string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
 	if from, err = filepath.EvalSymlinks(from); err != nil {
+		return err
+	}
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if os.Link(from, to) == nil {
@@ -118,7 +101,7 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
@@ -132,7 +115,7 @@ func (o *optimization) writeRows(ctx context.Context, engine *inference.Engine) 
 	if o.to != toInt8 {
 		return nil
 	}
-	source, err := engine.Variant(o.source.model, o.source.version(), func(*repository.Definition) {})
+	source, err := engine.Variant(o.source.model, o.source.version(), asItIs)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -50,16 +49,6 @@ type variant struct {
 }
 
 func (v *variant) folder() string { return strconv.Itoa(v.number) }
-
-// predictions are the original's.
-func (o *optimization) predictions(ctx context.Context, engine *inference.Engine) (*verify.Expected, error) {
-	predict, end, err := openVersion(engine, o.images, o.source, o.definition)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	return verify.Predicted(ctx, o.source.String(), o.definition.Task.FindsObjects(), o.held, predict, runtime.GOMAXPROCS(0))
-}
 
 // tryAll compares candidates with the original, and measures the best that holds. It returns nil if none is kept.
 func (o *optimization) tryAll(ctx context.Context, engine *inference.Engine, staged *repository.Repository, expected *verify.Expected,
@@ -114,7 +103,7 @@ func (o *optimization) stageVariant(c candidate) (*variant, error) {
 	v := &variant{Method: c.method, LeftOut: append([]string{}, c.leftOut...), number: number}
 	dir := o.staged(v.folder())
 	beside := func(name string) bool { // what describes the model, not external data
-		return name != "model.onnx" && name != "optimized.json" && slices.Contains([]string{".json", ".txt", ".yaml", ".yml", ".pbtxt", ".names", ".csv"}, strings.ToLower(filepath.Ext(name)))
+		return name != "optimized.json" && repository.IsSidecar(name)
 	}
 	if err := copyTree(o.staged(o.source.version()), dir, beside); err != nil {
 		return nil, err
@@ -161,7 +150,7 @@ func (o *optimization) try(ctx context.Context, engine *inference.Engine, staged
 	if err != nil {
 		return err
 	}
-	report, err := verify.Run(ctx, verify.Options{Definition: definition, Images: o.held, Expected: expected, Tolerance: verify.Tolerance{IoU: 0.5, Score: 0.1},
+	report, err := verify.Run(ctx, verify.Options{Definition: definition, Images: o.held, Expected: expected, Tolerance: verify.DefaultTolerance(),
 		Try: 1, Workers: runtime.GOMAXPROCS(0),
 		Open: func(d repository.Definition) (verify.Predict, func(), error) {
 			return openVersion(engine, o.images, chosen, d)

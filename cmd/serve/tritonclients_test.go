@@ -42,13 +42,7 @@ func TestTritonExampleClients(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, m := range tritonModels() {
-		folder := filepath.Join(dir, name, "1")
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, "model.onnx"), m.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name, "1", "model.onnx"), m.Bytes())
 	}
 	p := start(t, dir, "--grpc.address=127.0.0.1:0", "--v2.server_name=triton")
 	p.waitReady()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,11 +42,12 @@ and the likely wrong key is named.
 
 Exit status: 0 if every limit holds (--min-…, --max-…), else 1.`
 
-// defaultAgreement is the lowest agreement for exit status 0, unless classes of folders are expected.
+// defaultAgreement is the lowest agreement for exit status 0, unless classes of folders are expected, and that of an optimized version,
+// unless only the agreement tells its accuracy.
 const defaultAgreement = 0.95
 
 func verifyDefaults() verifyOptions {
-	return verifyOptions{tolerance: verify.Tolerance{IoU: 0.5, Score: 0.1}, agreement: -1, drop: 1, difference: 1, meanDifference: 1, try: 12}
+	return verifyOptions{tolerance: verify.DefaultTolerance(), agreement: -1, drop: 1, difference: 1, meanDifference: 1, try: 12}
 }
 
 func verifyCommand() *cobra.Command {
@@ -156,7 +156,7 @@ func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, chose
 		err = fmt.Errorf("the task of %s is %s; predictions are compared by classes or boxes, which it has none of", chosen[0], definition.Task)
 	case len(chosen) > 1:
 		images, limit = verify.Spread(images, limit), 0
-		expected, err = o.predicted(ctx, engine, chosen[1], images)
+		expected, err = predicted(ctx, engine, o.images, chosen[1], images)
 	case expected == nil && definition.Task != repository.Classification:
 		err = fmt.Errorf("--expect or --against: is required: the task of %s is %s, and folders tell classes", chosen[0], definition.Task)
 	case expected == nil:
@@ -176,22 +176,20 @@ func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, chose
 		return err
 	}
 	if o.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = printJSON(out, report)
 	} else {
 		report.Print(out, chosen[0].String(), o.tolerance)
 	}
 	return errors.Join(err, o.judge(report))
 }
 
-// predicted are the predictions of a version as what is expected.
-func (o *verifyOptions) predicted(ctx context.Context, engine *inference.Engine, v chosenVersion, images []string) (*verify.Expected, error) {
+// predicted are the predictions of a version for images of a folder as what is expected.
+func predicted(ctx context.Context, engine *inference.Engine, dir string, v chosenVersion, images []string) (*verify.Expected, error) {
 	definition, err := definitionOf(engine, v)
 	if err != nil {
 		return nil, err
 	}
-	predict, end, err := openVersion(engine, o.images, v, definition)
+	predict, end, err := openVersion(engine, dir, v, definition)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +230,12 @@ func (o *verifyOptions) judge(r *verify.Report) error {
 	return errors.Join(errs...)
 }
 
+// asItIs is no change of a definition.
+func asItIs(*repository.Definition) {}
+
 // definitionOf is a loaded version's definition, completed from the ONNX file.
 func definitionOf(engine *inference.Engine, v chosenVersion) (repository.Definition, error) {
-	loaded, err := engine.Variant(v.model, v.version(), func(*repository.Definition) {})
+	loaded, err := engine.Variant(v.model, v.version(), asItIs)
 	if err != nil {
 		return repository.Definition{}, err
 	}

@@ -4,9 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -88,7 +86,7 @@ func BenchmarkTwoInstances(b *testing.B) {
 			for i := range test.instances {
 				batches = append(batches, filled(b, sessions[i%len(sessions)]))
 			}
-			before := cpuTime(b)
+			before := testenv.CPUTime(b)
 			b.ResetTimer()
 			var group sync.WaitGroup
 			for i, batch := range batches {
@@ -103,17 +101,7 @@ func BenchmarkTwoInstances(b *testing.B) {
 			}
 			group.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-			b.ReportMetric((cpuTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/row")
+			b.ReportMetric((testenv.CPUTime(b)-before).Seconds()*1000/float64(b.N), "cpu-ms/row")
 		})
 	}
-}
-
-// cpuTime is the user and system time of this process.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -34,46 +34,45 @@ func LimitGo() {
 // none is no limit. Version 1 says 2^63 − 1 bytes, rounded down to pages, for none.
 const none = 1 << 60
 
-// number reads a file with a number; no limit if it is none.
-func number(root fs.FS, file string) float64 {
-	text, err := fs.ReadFile(root, file)
-	if n, bad := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && bad == nil && n > 0 && n < none {
+// number is a number above 0; no limit if text is none, such as max or -1.
+func number(text string) float64 {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && n < none {
 		return float64(n)
 	}
 	return none
 }
 
+// numberIn reads a file with a number.
+func numberIn(root fs.FS, file string) float64 {
+	text, err := fs.ReadFile(root, file)
+	if err != nil {
+		return none
+	}
+	return number(strings.TrimSpace(string(text)))
+}
+
 // memory reads the memory limit of a group in bytes.
 func memory(root fs.FS, group string, version int) float64 {
 	if version == 1 {
-		return number(root, group+"/memory.limit_in_bytes")
+		return numberIn(root, group+"/memory.limit_in_bytes")
 	}
-	return number(root, group+"/memory.max")
+	return numberIn(root, group+"/memory.max")
 }
 
 // cpu reads the CPU limit of a group in cores: its quota per period.
 func cpu(root fs.FS, group string, version int) float64 {
 	quota, period := float64(none), float64(none)
 	if version == 1 {
-		quota, period = number(root, group+"/cpu.cfs_quota_us"), number(root, group+"/cpu.cfs_period_us")
+		quota, period = numberIn(root, group+"/cpu.cfs_quota_us"), numberIn(root, group+"/cpu.cfs_period_us")
 	} else if text, err := fs.ReadFile(root, group+"/cpu.max"); err == nil {
 		if fields := strings.Fields(string(text)); len(fields) == 2 {
-			quota, period = whole(fields[0]), whole(fields[1])
+			quota, period = number(fields[0]), number(fields[1])
 		}
 	}
 	if quota == none || period == none {
 		return none
 	}
 	return quota / period
-}
-
-// whole is a number above 0; no limit if text is none, such as max.
-func whole(text string) float64 {
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || n == 0 {
-		return none
-	}
-	return float64(n)
 }
 
 // limit returns the lowest limit of the process's group and those above it, with read for one group; 0: none.

@@ -87,6 +87,22 @@ func Identity(t Type, dims ...any) *Model {
 	return m
 }
 
+// ColorClassifier is a classifier of red, green and blue, of images of 8×8 pixels, whose class i is the channel order[i]: 0, 1, 2 is
+// right.
+func ColorClassifier(order ...int) *Model {
+	m := &Model{}
+	m.Input("image", Float, "n", 3, 8, 8)
+	m.Node("ReduceMean", "mean", Attributes{"axes": []int{2, 3}, "keepdims": 0}, "image")
+	weights := make([]float32, 9)
+	for class, channel := range order {
+		weights[3*channel+class] = 10
+	}
+	m.Floats("weights", weights, 3, 3)
+	m.Node("MatMul", "logits", nil, "mean", "weights")
+	m.Output("logits", Float, "n", 3)
+	return m
+}
+
 // Input adds an input.
 func (m *Model) Input(name string, t Type, dims ...any) {
 	m.Inputs = append(m.Inputs, Value{Name: name, Type: t, Dims: dims})

@@ -76,18 +76,18 @@ func (d *Definition) checkGate(errs *config.Errors) {
 	if !g.ByClass() && g.MinAgreement == 0 {
 		errs.Add(key, "needs min_accuracy, max_drop or min_agreement")
 	}
-	if d.Task == Detection {
+	if d.Task.FindsObjects() {
 		onlyWith(errs, key+".min_accuracy", g.MinAccuracy > 0, "task: classification; use min_agreement")
 		onlyWith(errs, key+".max_drop", g.HasMaxDrop, "task: classification; use min_agreement")
 	}
 }
 
-// ImageExtensions are those of the formats that the server decodes, in lower case.
-func ImageExtensions() []string { return []string{".jpg", ".jpeg", ".png", ".webp", ".bmp"} }
+// imageExtensions are those of the formats that the server decodes, in lower case.
+var imageExtensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 // IsImage reports whether a file's name is that of an image.
 func IsImage(name string) bool {
-	return !strings.HasPrefix(path.Base(name), ".") && slices.Contains(ImageExtensions(), strings.ToLower(path.Ext(name)))
+	return !strings.HasPrefix(path.Base(name), ".") && slices.Contains(imageExtensions, strings.ToLower(path.Ext(name)))
 }
 
 // ImageFolder is an open folder of images. Its rule for links is that of repositories.
@@ -96,6 +96,15 @@ type ImageFolder struct {
 
 	tree *tree
 	own  string // the folder, in the tree
+}
+
+// GateFolder returns the path of the folder of the gate's images; empty without a gate.
+func (e *Entry) GateFolder() string {
+	dir := e.Definition.Versions.Gate.Images
+	if dir == "" || filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(e.Dir, dir)
 }
 
 // GateImages opens the folder of the gate's images. The error names the key. Close must be called.
@@ -198,10 +207,7 @@ func (e *Entry) GateIdentity() string {
 	if !g.Defined() {
 		return ""
 	}
-	dir := g.Images
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(e.Dir, dir)
-	}
+	dir := e.GateFolder()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", g)
 	changed := func(dir string) {

@@ -44,11 +44,14 @@ func TestGateHasDefaultsAndLimits(t *testing.T) {
 			t.Errorf("%s: %v", task, err)
 		}
 	}
-	detection := "task: detection\noutput: {decode: yolox}\nversions: {gate: {images: a, %}}"
-	for keys, want := range map[string]string{"max_drop: 0": "versions.gate.max_drop: only applies with task: classification", "min_agreement: 0.9": ""} {
-		_, err := parseFile([]byte(strings.Replace(detection, "%", keys, 1)), "model.yaml")
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("detection with %s: %v", keys, err)
+	for _, task := range []string{"task: detection\noutput: {decode: yolox}", "task: oriented_detection\noutput: {decode: yolo}",
+		"task: instance_segmentation\noutput: {decode: yolo, masks: m}", "task: pose\noutput: {decode: yolo, keypoints: [a]}"} {
+		for keys, want := range map[string]string{"max_drop: 0": "versions.gate.max_drop: only applies with task: classification",
+			"min_accuracy: 0.5": "versions.gate.min_accuracy: only applies with task: classification", "min_agreement: 0.9": ""} {
+			_, err := parseFile([]byte(task+"\nversions: {gate: {images: a, "+keys+"}}"), "model.yaml")
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s with %s: %v", task, keys, err)
+			}
 		}
 	}
 }

@@ -199,6 +199,12 @@ func identityOf(t *tree, names []string) (string, error) {
 // describing are the extensions of files that describe a model next to them.
 var describing = []string{".json", ".txt", ".yaml", ".yml", ".pbtxt", ".names", ".csv"}
 
+// IsSidecar reports whether a file's name is that of one that describes the model next to it.
+func IsSidecar(name string) bool {
+	base := filepath.Base(name)
+	return !strings.HasPrefix(base, ".") && slices.Contains(describing, strings.ToLower(filepath.Ext(base)))
+}
+
 // maxBeside is the size of a file that describes a model.
 const maxBeside = maxLabelsFile
 
@@ -215,8 +221,7 @@ func (b *sidecars) names() (names []string) {
 		list, err := b.tree.list(folder)
 		b.note(err)
 		names = append(names, slices.DeleteFunc(list, func(name string) bool {
-			base := filepath.Base(name)
-			return strings.HasPrefix(base, ".") || !slices.Contains(describing, strings.ToLower(filepath.Ext(base)))
+			return !IsSidecar(name)
 		})...)
 	}
 	return names

@@ -9,26 +9,32 @@ const int8Element = 3
 // 2·255·64 = 32,640 fits, 2·255·65 does not.
 const maxReduced = 64
 
-// isWide reports whether a tensor of int8 has values beyond 7 bits, or values that are not in raw_data, where they are not looked for.
-func (p *parser) isWide(t *tensor) (bool, error) {
-	if p.wideInt8 || t.isExternal || t.end <= t.at {
-		return true, nil
+// readInt8 finds out whether a tensor of int8 has values beyond 7 bits, or values that are not in raw_data, where they are not looked
+// for. For a structure, no weights are read.
+func (p *parser) readInt8(t *tensor) error {
+	if p.structure != nil || p.wideInt8 {
+		return nil
+	}
+	if t.isExternal || t.end <= t.at {
+		p.wideInt8 = true
+		return nil
 	}
 	buffer := make([]byte, 64<<10)
 	for at := t.at; at < t.end; {
 		chunk := buffer[:min(int64(len(buffer)), t.end-at)]
 		n, err := p.r.ReadAt(chunk, at)
 		if n < len(chunk) {
-			return false, errors.Join(err, &truncatedError{at + int64(len(chunk))})
+			return errors.Join(err, &truncatedError{at + int64(len(chunk))})
 		}
 		for _, b := range chunk {
 			if v := int8(b); v > maxReduced || v < -maxReduced {
-				return true, nil
+				p.wideInt8 = true
+				return nil
 			}
 		}
 		at += int64(n)
 	}
-	return false, nil
+	return nil
 }
 
 // nodeHead is what is kept of a node while it is parsed.

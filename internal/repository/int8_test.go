@@ -2,6 +2,7 @@ package repository
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
 	"fovea/internal/onnxwriter"
@@ -62,5 +63,31 @@ func TestReducedWeights(t *testing.T) {
 		if !file.quantized || file.wideInt8 == c.reduced {
 			t.Errorf("%s: quantized %t, wide %t; want reduced %t", name, file.quantized, file.wideInt8, c.reduced)
 		}
+	}
+}
+
+// reads is a file that counts the bytes that are read of it.
+type reads struct {
+	io.ReaderAt
+	bytes int
+}
+
+func (r *reads) ReadAt(p []byte, at int64) (int, error) {
+	r.bytes += len(p)
+	return r.ReaderAt.ReadAt(p, at)
+}
+
+// TestWeightsAreReadOnce: a file is parsed for its graph, and again when the version is loaded.
+func TestWeightsAreReadOnce(t *testing.T) {
+	const size = 1 << 20
+	data := quantizedModel(func(m *onnxwriter.Model) {
+		m.Weights[1].Dims, m.Weights[1].Raw = []int{size, 1}, bytes.Repeat([]byte{3}, size)
+	})
+	graph, weights := reads{ReaderAt: bytes.NewReader(data)}, reads{ReaderAt: bytes.NewReader(data)}
+	if _, err := ReadGraph(&graph, int64(len(data))); err != nil || graph.bytes > size/2 {
+		t.Errorf("for the graph %d bytes are read, %v", graph.bytes, err)
+	}
+	if file, err := readONNX(&weights, int64(len(data))); err != nil || file.wideInt8 || weights.bytes > size*3/2 {
+		t.Errorf("for the weights %d bytes are read, %v", weights.bytes, err)
 	}
 }

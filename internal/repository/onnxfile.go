@@ -306,11 +306,9 @@ func (p *parser) addTensor() error {
 	t := &p.tensor
 	if t.element == int8Element && t.dims > 1 {
 		p.int8Weights = true
-		wide, err := p.isWide(t)
-		if err != nil {
+		if err := p.readInt8(t); err != nil {
 			return err
 		}
-		p.wideInt8 = p.wideInt8 || wide
 	}
 	p.zeros.addTensor(t)
 	if !t.isExternal {

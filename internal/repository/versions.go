@@ -82,8 +82,8 @@ func (e *Entry) Before(number int) (Version, bool) {
 	return Version{}, false
 }
 
-// Choose has these versions of a model served, without a gate, instead of those that its definition selects. It is called before
-// the repository is used.
+// Choose has these versions of a model served, without a gate, instead of those that its definition selects. It is not called
+// while the repository is read.
 func (r *Repository) Choose(name string, numbers ...int) {
 	if r.chosen == nil {
 		r.chosen = map[string][]int{}

@@ -15,6 +15,9 @@ type Tolerance struct {
 	Score float64 // largest difference of their scores, or of the scores of the best class
 }
 
+// DefaultTolerance returns the tolerance that is used unless another is given.
+func DefaultTolerance() Tolerance { return Tolerance{IoU: 0.5, Score: 0.1} }
+
 // ImageResult is the comparison of one image. With classification there is one object: the best class.
 type ImageResult struct {
 	Image      string  `json:"image"`

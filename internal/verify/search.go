@@ -111,10 +111,7 @@ func (o *Options) choose(r *Report) (images []string, err error) {
 	if len(images) == 0 {
 		return nil, errors.New("there are no images to compare")
 	}
-	if o.Limit > 0 && o.Limit < len(images) {
-		images = spread(images, o.Limit)
-	}
-	return images, nil
+	return Spread(images, o.Limit), nil
 }
 
 // spread takes n elements of a list at even distances.

@@ -1,19 +1,9 @@
 package native
 
 /*
-#include <stdint.h>
-#include <stdlib.h>
-
+#include "api.h"
 #include "arena.h"
 #include "place.h"
-
-// Indices into OrtApi, with the functions' signatures in onnxruntime_c_api.h.
-enum {
-	fovea_create_env = 3,
-	fovea_create_cpu_memory_info = 69,
-	fovea_release_env = 92,
-	fovea_register_allocator = 176,
-};
 
 // fovea_allocator is OrtAllocator up to its version 22.
 typedef struct fovea_allocator {
@@ -34,7 +24,7 @@ static const void *fovea_do_info(const fovea_allocator *a) { (void)a; return fov
 static fovea_allocator fovea_arenas = {22, fovea_do_alloc, fovea_do_free, fovea_do_info, fovea_do_reserve};
 
 // fovea_use_arenas registers the arenas as the allocator of the environment, of which there is one in a process.
-static void *fovea_use_arenas(void *const *api) {
+static char *fovea_use_arenas(void *const *api) {
 	void *env = NULL;
 	void *status = NULL;
 	const int device_allocator = 0, default_memory = 0, fatal = 4; // OrtAllocatorType, OrtMemType, OrtLoggingLevel
@@ -45,8 +35,8 @@ static void *fovea_use_arenas(void *const *api) {
 	if (status == NULL)
 		status = ((void *(*)(void *, fovea_allocator *))api[fovea_register_allocator])(env, &fovea_arenas);
 	if (env != NULL)
-		((void (*)(void *))api[fovea_release_env])(env);
-	return status;
+		((fovea_release_f)api[fovea_release_env])(env);
+	return fovea_message(api, status);
 }
 
 static void *fovea_alloc_from(int arena, size_t size) {
@@ -65,7 +55,7 @@ import (
 
 // UseArenas makes the arenas the allocator of CPU sessions that use that of the environment, which must have been created.
 func (a API) UseArenas() error {
-	if err := a.statusError(C.fovea_use_arenas(a.table)); err != nil {
+	if err := text(C.fovea_use_arenas(a.table)); err != nil {
 		return fmt.Errorf("register the arenas: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@
 // Indices into OrtApi, with the functions' signatures in onnxruntime_c_api.h. A status is NULL without an error.
 enum {
 	fovea_get_error_message = 2,
+	fovea_create_env = 3,
 	fovea_run_session = 9,
 	fovea_create_tensor = 48,
 	fovea_get_tensor_mutable_data = 51,
@@ -18,10 +19,13 @@ enum {
 	fovea_get_dimensions_count = 61,
 	fovea_get_dimensions = 62,
 	fovea_get_tensor_type_and_shape = 65,
+	fovea_create_cpu_memory_info = 69,
 	fovea_get_default_allocator = 78,
+	fovea_release_env = 92,
 	fovea_release_status = 93,
 	fovea_release_value = 96,
 	fovea_release_tensor_type_and_shape_info = 99,
+	fovea_register_allocator = 176,
 	fovea_get_string_buffer = 252,
 };
 

@@ -143,9 +143,6 @@ func (a API) Release(value unsafe.Pointer) {
 	values.Add(-1)
 }
 
-// statusError returns an *OrtStatus as an error and releases it.
-func (a API) statusError(status unsafe.Pointer) error { return text(C.fovea_message(a.table, status)) }
-
 // text returns a message as an error and frees it.
 func text(message *C.char) error {
 	if message == nil {
