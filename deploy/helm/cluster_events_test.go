@@ -17,9 +17,8 @@ import (
 	"fovea/internal/testenv"
 )
 
-// main is the release that the events happen to.
 const (
-	mainRelease = "main"
+	mainRelease = "main" // what the events happen to
 	replicas    = 3
 	rate        = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
 )
@@ -129,7 +128,7 @@ func TestEvents(t *testing.T) {
 		kubectl(t, "rollout", "restart", "deployment/"+mainRelease+"-fovea")
 		rolledOut(t, mainRelease, 5*time.Minute)
 		l := steady(t, url, secret, rate)
-		kit(t, "kill-node", "node-2")
+		killNode(t, "node-2")
 		took := withoutNode(t)
 		lostOnly(t, l, "node killed", lossNoticed)
 		t.Logf("FIGURE node killed: full strength after %s", took.Round(time.Second))
@@ -197,17 +196,20 @@ func reasons(t *testing.T) string {
 // kit runs a program of the cluster kit.
 func kit(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if name == "kill-node" {
-		pid, err := os.ReadFile(filepath.Join("/run/cluster/nodes", args[0]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, args = "/bin/kill", []string{"-9", strings.TrimSpace(string(pid))}
-	} else {
-		name = filepath.Join(program(t, "FOVEA_TEST_CLUSTER"), name)
-	}
-	if out, errs, err := run(t, nil, name, args...); err != nil {
+	if out, errs, err := run(t, nil, filepath.Join(program(t, "FOVEA_TEST_CLUSTER"), name), args...); err != nil {
 		t.Fatalf("%s %q: %v: %s%s", name, args, err, out, errs)
+	}
+}
+
+// killNode ends all of a node at once.
+func killNode(t *testing.T, node string) {
+	t.Helper()
+	pid, err := os.ReadFile(filepath.Join("/run/cluster/nodes", node))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := run(t, nil, "/bin/kill", "-9", strings.TrimSpace(string(pid))); err != nil {
+		t.Fatalf("kill %s: %v: %s%s", node, err, out, errs)
 	}
 }
 
@@ -217,12 +219,10 @@ func onNode(t *testing.T, node string, command ...string) {
 }
 
 // certificateOf is the serial number of the certificate at the NodePort; empty without one.
-func certificateOf(t *testing.T) string { return serialAt(t, fmt.Sprintf("127.0.0.1:%d", eventsPort)) }
-
-func serialAt(t *testing.T, at string) string {
+func certificateOf(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", at)
+	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", eventsPort))
 	if err != nil {
 		return ""
 	}
@@ -260,13 +260,7 @@ func certificateAt(t *testing.T, p podOf) string {
 	if err != nil {
 		return ""
 	}
-	hex, _ := strings.CutPrefix(strings.TrimSpace(out), "serial=")
-	return decimal(hex)
-}
-
-// decimal is a number written in hexadecimal, written in decimal.
-func decimal(hex string) string {
-	n, ok := new(big.Int).SetString(hex, 16)
+	n, ok := new(big.Int).SetString(strings.TrimPrefix(strings.TrimSpace(out), "serial="), 16)
 	if !ok {
 		return ""
 	}

@@ -94,16 +94,13 @@ func TestGPUs(t *testing.T) {
 		})
 		eventually(t, "another pod has replaced it", 2*time.Minute, func() bool { return len(readyPods(t, release)) == gpus-1 })
 		t.Logf("FIGURE GPU sick: out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
-		failed, _ := l.result("one GPU sick")
+		l.none("one GPU sick")
 		after := readyPods(t, release)
 		for _, p := range before {
 			kept := slices.ContainsFunc(after, func(q podOf) bool { return q.Metadata.UID == p.Metadata.UID })
 			if moved := p.Metadata.UID == victim.Metadata.UID; kept == moved {
 				t.Errorf("pod %s on GPU %d: kept %v", p.Metadata.Name, gpu, kept)
 			}
-		}
-		if failed > 0 {
-			t.Errorf("%d requests failed", failed)
 		}
 	})
 	helmRun(t, "uninstall", release, "--wait")
@@ -117,7 +114,7 @@ func ownerOf(t *testing.T, all []podOf) (podOf, int) {
 		t.Fatal(err)
 	}
 	for _, p := range all {
-		env := getPlain(t, p, "/metrics")
+		env := curlAt(t, "http://"+p.Status.PodIP+":8000/metrics")
 		i := 0
 		for line := range strings.Lines(string(file)) {
 			if f := strings.Fields(line); len(f) == 3 && strings.Contains(env, f[1]) {
@@ -128,11 +125,6 @@ func ownerOf(t *testing.T, all []podOf) (podOf, int) {
 	}
 	t.Fatal("no pod names its GPU in its metrics")
 	return podOf{}, 0
-}
-
-func getPlain(t *testing.T, p podOf, path string) string {
-	t.Helper()
-	return curlAt(t, "http://"+p.Status.PodIP+":8000"+path)
 }
 
 // sick has the device plugin report a GPU as unhealthy.

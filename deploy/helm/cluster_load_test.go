@@ -37,7 +37,6 @@ type load struct {
 	failed    map[string]int
 	failedAt  []time.Time
 	latencies []time.Duration
-	since     time.Time // of the latencies
 }
 
 // client is a load that sends nothing by itself.
@@ -53,7 +52,7 @@ func client(t *testing.T, url, key string) *load {
 	fresh := transport()
 	fresh.DisableKeepAlives = true
 	l := &load{t: t, url: url, body: body, kept: &http.Client{Transport: transport(), Timeout: requestTimeout},
-		fresh: &http.Client{Transport: fresh, Timeout: requestTimeout}, stop: make(chan struct{}), failed: map[string]int{}, since: time.Now()}
+		fresh: &http.Client{Transport: fresh, Timeout: requestTimeout}, stop: make(chan struct{}), failed: map[string]int{}}
 	l.key.Store(key)
 	return l
 }
@@ -140,7 +139,7 @@ func (l *load) end() {
 func (l *load) window() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.latencies, l.since = nil, time.Now()
+	l.latencies = nil
 }
 
 // p99 of the requests that ended in the window; 0 without any.

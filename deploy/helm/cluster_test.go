@@ -49,9 +49,9 @@ func kubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-func apply(t *testing.T, manifest string, args ...string) {
+func apply(t *testing.T, manifest string) {
 	t.Helper()
-	if _, err := kubectlTry(t, manifest, append([]string{"apply", "--server-side", "--force-conflicts", "-f", "-"}, args...)...); err != nil {
+	if _, err := kubectlTry(t, manifest, "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -91,11 +91,9 @@ type podOf struct {
 	Metadata struct {
 		Name, UID         string
 		DeletionTimestamp string
-		Labels            map[string]string
 	}
 	Spec   struct{ NodeName string }
 	Status struct {
-		Phase      string
 		PodIP      string
 		Conditions []struct{ Type, Status string }
 	}
@@ -131,7 +129,7 @@ func readyPods(t *testing.T, release string) (list []podOf) {
 	return list
 }
 
-// fullStrength waits until a release has so many ready pods, and no other that is not on its way out.
+// fullStrength waits until a release has so many ready pods.
 func fullStrength(t *testing.T, release string, n int, limit time.Duration) time.Duration {
 	t.Helper()
 	return eventually(t, fmt.Sprintf("%d ready pods", n), limit, func() bool { return len(readyPods(t, release)) == n })

@@ -6,43 +6,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
-
-// object is a Kubernetes object.
-type object map[string]any
-
-// at returns what is at a path, whose parts are keys or, in lists, values of the key name.
-func (o object) at(path ...string) any {
-	var value any = map[string]any(o)
-	for _, part := range path {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[part]
-		case []any:
-			i := slices.IndexFunc(v, func(item any) bool {
-				entry, _ := item.(map[string]any)
-				return entry["name"] == part
-			})
-			if i < 0 {
-				return nil
-			}
-			value = v[i]
-		default:
-			return nil
-		}
-	}
-	return value
-}
 
 // program returns the path of a program that make chart-test installs.
 func program(t *testing.T, variable string) string {
@@ -73,25 +43,6 @@ func helmTemplate(t *testing.T, args ...string) (string, error) {
 		return "", errors.New(errs)
 	}
 	return out, nil
-}
-
-// objects parses a stream of documents.
-func objects(t *testing.T, text string) (list []object) {
-	t.Helper()
-	decoder := yaml.NewDecoder(strings.NewReader(text))
-	for {
-		var o map[string]any
-		err := decoder.Decode(&o)
-		if errors.Is(err, io.EOF) {
-			return list
-		}
-		if err != nil {
-			t.Fatalf("%v in\n%s", err, text)
-		}
-		if len(o) > 0 {
-			list = append(list, o)
-		}
-	}
 }
 
 // sets lists the files of values.

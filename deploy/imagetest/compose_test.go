@@ -64,6 +64,49 @@ func (p *project) up(service string) *container {
 	return c
 }
 
+// settings are those of a container, as the engine has them.
+type settings struct {
+	Config struct {
+		User        string
+		StopTimeout *int
+		Env         []string
+	}
+	HostConfig struct {
+		ReadonlyRootfs, Privileged bool
+		CapDrop, SecurityOpt       []string
+		PidsLimit                  int64
+		Memory, MemorySwap         int64
+		ShmSize                    int64
+		Tmpfs                      map[string]string
+		RestartPolicy              struct{ Name string }
+		LogConfig                  struct{ Config map[string]string }
+		PortBindings               map[string][]struct{ HostIP string }
+		DeviceRequests             []struct{ DeviceIDs []string }
+	}
+	Mounts []struct {
+		Destination string
+		RW          bool
+	}
+}
+
+// wantHardened checks what all services have in common.
+func (s settings) wantHardened(t *testing.T, service string) {
+	t.Helper()
+	h := s.HostConfig
+	for what, holds := range map[string]bool{
+		"the root file system is read-only": h.ReadonlyRootfs && !h.Privileged,
+		"all capabilities are dropped":      slices.Equal(h.CapDrop, []string{"ALL"}),
+		"no new privileges":                 slices.Contains(h.SecurityOpt, "no-new-privileges:true"),
+		"processes are limited":             h.PidsLimit > 0,
+		"memory is limited, without swap":   h.Memory > 0 && h.Memory == h.MemorySwap,
+		"/tmp is bounded and runs nothing":  strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="),
+	} {
+		if !holds {
+			t.Errorf("%s: failed: %s", service, what)
+		}
+	}
+}
+
 // TestComposeServes runs a user's first command and checks the container's settings.
 func TestComposeServes(t *testing.T) {
 	begin := time.Now()
@@ -72,28 +115,9 @@ func TestComposeServes(t *testing.T) {
 	c.wantEspresso(t)
 	t.Logf("compose up, to the first right answer, with all layers in the cache: %s", time.Since(begin).Round(time.Second/10))
 
-	var got struct {
-		Config struct {
-			User        string
-			StopTimeout *int
-		}
-		HostConfig struct {
-			ReadonlyRootfs, Privileged bool
-			CapDrop, SecurityOpt       []string
-			PidsLimit                  int64
-			Memory, MemorySwap         int64
-			ShmSize                    int64
-			Tmpfs                      map[string]string
-			RestartPolicy              struct{ Name string }
-			LogConfig                  struct{ Config map[string]string }
-			PortBindings               map[string][]struct{ HostIP string }
-		}
-		Mounts []struct {
-			Destination string
-			RW          bool
-		}
-	}
+	var got settings
 	inspect(t, c.id, &got)
+	got.wantHardened(t, "serve")
 	h := got.HostConfig
 	check := func(what string, holds bool) {
 		t.Helper()
@@ -101,14 +125,8 @@ func TestComposeServes(t *testing.T) {
 			t.Errorf("failed: %s", what)
 		}
 	}
-	check("the root file system is read-only", h.ReadonlyRootfs && !h.Privileged)
-	check("all capabilities are dropped", slices.Equal(h.CapDrop, []string{"ALL"}))
-	check("no new privileges", slices.Contains(h.SecurityOpt, "no-new-privileges:true"))
 	check("seccomp is the engine's default", !strings.Contains(strings.Join(h.SecurityOpt, " "), "seccomp"))
-	check("processes are limited", h.PidsLimit > 0)
-	check("memory is limited, with no swap beyond", h.Memory > 0 && h.Memory == h.MemorySwap)
 	check("shared memory is small", h.ShmSize == 16<<20)
-	check("/tmp is bounded and runs nothing", strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="))
 	check("it is restarted", h.RestartPolicy.Name == "unless-stopped")
 	check("logs are rotated", h.LogConfig.Config["max-size"] != "" && h.LogConfig.Config["max-file"] != "")
 	check("it listens on 127.0.0.1", len(h.PortBindings["8000/tcp"]) == 1 && h.PortBindings["8000/tcp"][0].HostIP == "127.0.0.1")

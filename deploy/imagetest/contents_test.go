@@ -110,11 +110,13 @@ func TestNoPrivilegedFiles(t *testing.T) {
 	}
 }
 
+// secretWords indicate secrets.
+var secretWords = regexp.MustCompile(`(?i)(password|passwd|secret|token|api[_-]?key|credential)[a-z_]*\s*[=:]`)
+
 // TestNoSecrets checks that no layer contains keys, by name or first bytes, and that history and settings contain no
 // words that indicate secrets.
 func TestNoSecrets(t *testing.T) {
 	names := regexp.MustCompile(`(^|/)(\.env.*|\.git|\.netrc|\.npmrc|\.docker|\.aws|\.ssh|id_[a-z0-9]+|.*\.(key|pem|p12))$`)
-	words := regexp.MustCompile(`(?i)(password|passwd|secret|token|api[_-]?key|credential)[a-z_]*\s*[=:]`)
 	key := []byte("PRIVATE KEY-----")
 	eachFile(t, cpuImage, func(h *tar.Header, r io.Reader) {
 		if names.MatchString(strings.TrimSuffix(h.Name, "/")) {
@@ -132,7 +134,7 @@ func TestNoSecrets(t *testing.T) {
 	inspect(t, cpuImage, &config)
 	history := docker(t, "history", "--no-trunc", "--format", "{{.CreatedBy}}", cpuImage)
 	for _, text := range append(config.Config.Env, strings.Split(history, "\n")...) {
-		if found := words.FindString(text); found != "" {
+		if found := secretWords.FindString(text); found != "" {
 			t.Errorf("%q in %q", found, text)
 		}
 	}
@@ -171,8 +173,14 @@ func TestSettings(t *testing.T) {
 	if len(c.Entrypoint) != 1 || path.Base(c.Entrypoint[0]) != "serve" {
 		t.Errorf("entrypoint is %q; want the server itself, so that it receives signals", c.Entrypoint)
 	}
+	wantLabels(t, c.Labels)
+}
+
+// wantLabels checks that an image says what it is.
+func wantLabels(t *testing.T, labels map[string]string) {
+	t.Helper()
 	for _, name := range []string{"title", "description", "licenses", "version", "revision", "created", "base.name"} {
-		if c.Labels["org.opencontainers.image."+name] == "" {
+		if labels["org.opencontainers.image."+name] == "" {
 			t.Errorf("label org.opencontainers.image.%s is missing", name)
 		}
 	}

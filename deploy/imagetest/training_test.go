@@ -65,14 +65,9 @@ func TestTrainSettings(t *testing.T) {
 	if want := []string{"CMD", "python3", "-m", "fovea_training", "alive"}; !slices.Equal(c.Healthcheck.Test, want) {
 		t.Errorf("health check is %q; want %q", c.Healthcheck.Test, want)
 	}
-	for _, name := range []string{"title", "description", "licenses", "version", "revision", "created", "base.name"} {
-		if c.Labels["org.opencontainers.image."+name] == "" {
-			t.Errorf("label org.opencontainers.image.%s is missing", name)
-		}
-	}
+	wantLabels(t, c.Labels)
 	history := docker(t, "history", "--no-trunc", "--format", "{{.CreatedBy}}", trainImage)
-	words := regexp.MustCompile(`(?i)(password|passwd|secret|token|api[_-]?key|credential)[a-z_]*\s*[=:]`)
-	if found := words.FindString(history); found != "" {
+	if found := secretWords.FindString(history); found != "" {
 		t.Errorf("%q in the history", found)
 	}
 }
@@ -155,20 +150,7 @@ func TestTrainBuildCache(t *testing.T) {
 func TestTrainEscape(t *testing.T) {
 	buildTrain(t)
 	c := start(t, trainImage, "--volume", buildEscape(t)+":/escape:ro", "--entrypoint", "/escape")
-	got := c.escape(t, "attempts")
-	const no, readOnly, none = "operation not permitted", "read-only file system", "0000000000000000"
-	for attempt, want := range map[string]string{
-		"write /": readOnly, "write /usr/local/bin": readOnly, "write /etc": readOnly, "write /models": readOnly, "write /tmp": "allowed",
-		"execute from /tmp": "permission denied", "become root": no, "chown a file to root": no, "mount": no, "remount / writable": no,
-		"create a device": no, "raw socket": no, "new user namespace": no, "load a kernel module": no, "change the clock": no,
-		"raise the file limit": no, "read the kernel log": no, "devices": "full null random tty urandom zero",
-		"server Uid": "65532 65532 65532 65532", "server Gid": "65532 65532 65532 65532", "server CapEff": none, "server CapPrm": none,
-		"server CapBnd": none, "server CapInh": none, "server CapAmb": none, "server NoNewPrivs": "1", "server Seccomp": "2",
-	} {
-		if got[attempt] != want {
-			t.Errorf("%s: %q; want %q", attempt, got[attempt], want)
-		}
-	}
+	wantConfined(t, c.escape(t, "attempts"))
 }
 
 // TestTrainSharedMemory trains with workers in a container with Docker's 64 MB of shared memory.
@@ -192,26 +174,6 @@ func trainProject(t *testing.T, data string) *project {
 func TestComposeTrainSettings(t *testing.T) {
 	p := trainProject(t, t.TempDir())
 	docker(t, append(p.args, "create", "--no-recreate", "--build", "train", "tensorboard")...)
-	type settings struct {
-		Config struct {
-			StopTimeout *int
-			Env         []string
-		}
-		HostConfig struct {
-			ReadonlyRootfs, Privileged bool
-			CapDrop, SecurityOpt       []string
-			PidsLimit, Memory, ShmSize int64
-			MemorySwap                 int64
-			Tmpfs                      map[string]string
-			RestartPolicy              struct{ Name string }
-			PortBindings               map[string][]struct{ HostIP string }
-			DeviceRequests             []struct{ DeviceIDs []string }
-		}
-		Mounts []struct {
-			Destination string
-			RW          bool
-		}
-	}
 	for service, writable := range map[string]map[string]bool{
 		"train":       {"/data": false, "/configs": false, "/runs": true, "/models": true},
 		"tensorboard": {"/runs": false},
@@ -227,16 +189,9 @@ func TestComposeTrainSettings(t *testing.T) {
 				t.Errorf("%s: %s is mounted %t, writable %t; want %t", service, path, mounted, is, rw)
 			}
 		}
-		for what, holds := range map[string]bool{
-			"the root file system is read-only": h.ReadonlyRootfs && !h.Privileged, "all capabilities are dropped": slices.Equal(h.CapDrop, []string{"ALL"}),
-			"no new privileges": slices.Contains(h.SecurityOpt, "no-new-privileges:true"), "processes are limited": h.PidsLimit > 0,
-			"memory is limited, without swap":       h.Memory > 0 && h.Memory == h.MemorySwap,
-			"/tmp is bounded and runs nothing":      strings.Contains(h.Tmpfs["/tmp"], "noexec,nosuid,nodev,size="),
-			"no key without one in the environment": !slices.ContainsFunc(got.Config.Env, func(v string) bool { return strings.HasPrefix(v, "WANDB_API_KEY=") }),
-		} {
-			if !holds {
-				t.Errorf("%s: failed: %s", service, what)
-			}
+		got.wantHardened(t, service)
+		if slices.ContainsFunc(got.Config.Env, func(v string) bool { return strings.HasPrefix(v, "WANDB_API_KEY=") }) {
+			t.Errorf("%s has a key without one in the environment", service)
 		}
 		switch service {
 		case "train":

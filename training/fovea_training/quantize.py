@@ -22,6 +22,8 @@ import onnxruntime
 
 # Operators with weights, between which activations are quantized.
 COMPUTE = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+# How ranges of activations are found, as onnxruntime.quantization.CalibrationMethod names it.
+METHODS = {"percentile": "Percentile", "entropy": "Entropy", "minmax": "MinMax"}
 
 
 def say(**values):
@@ -127,9 +129,11 @@ def keep_metadata(path, source, record):
     onnx.save(model, path)
 
 
-def int8(options, work):
+def int8(options):
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    work = options.out / "work"
+    work.mkdir(exist_ok=True)
     say(progress="preparing the model")
     prepared = prepare(options.model, work)
     left_out = ends(onnx.load(prepared, load_external_data=False)) if options.leave_out == "ends" else []
@@ -141,8 +145,7 @@ def int8(options, work):
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=options.weight_bits == 7,
             # uint8 by int8, which x86 and ARM multiply directly
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=left_out,
-            calibrate_method={"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy,
-                              "percentile": CalibrationMethod.Percentile}[method],
+            calibrate_method=CalibrationMethod[METHODS[method]],
             # one image at a time, since the calibrator keeps every activation of what it gets at once
             extra_options={"CalibStridedMinMax": 1, "CalibPercentile": 99.99, "CalibTensorRangeSymmetric": False},
             calibration_cache_path=str(work / f"{method}.json"))
@@ -151,7 +154,7 @@ def int8(options, work):
         say(candidate=str(out), method=method, left_out=left_out)
 
 
-def float16(options, _work):
+def float16(options):
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     say(progress="converting to float16")
@@ -169,7 +172,7 @@ def main(arguments=None):
     parser.add_argument("--to", choices=["int8", "fp16"], default="int8")
     parser.add_argument("--weight-bits", type=int, choices=[7, 8], default=8,
                         help="7 where the processor adds products in 16 bits, which 8 overflow: x86 without VNNI")
-    parser.add_argument("--methods", default="percentile,entropy,minmax", help="how ranges of activations are found")
+    parser.add_argument("--methods", default=",".join(METHODS), help="how ranges of activations are found")
     parser.add_argument("--leave-out", choices=["none", "ends"], default="none",
                         help="ends: the first and last layers keep float32")
     options = parser.parse_args(arguments)
@@ -178,12 +181,9 @@ def main(arguments=None):
     if options.to == "int8":
         if options.rows is None:
             parser.error("--rows is required for int8")
-        unknown = set(options.methods.split(",")) - {"percentile", "entropy", "minmax"}
-        if unknown:
-            parser.error(f"--methods: {', '.join(sorted(unknown))} is none of percentile, entropy, minmax")
-    work = options.out / "work"
-    work.mkdir(exist_ok=True)
-    {"int8": int8, "fp16": float16}[options.to](options, work)
+        if unknown := set(options.methods.split(",")) - METHODS.keys():
+            parser.error(f"--methods: {', '.join(sorted(unknown))} is none of {', '.join(METHODS)}")
+    {"int8": int8, "fp16": float16}[options.to](options)
 
 
 if __name__ == "__main__":

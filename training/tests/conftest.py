@@ -27,6 +27,14 @@ def clothes():
     return lambda folder, count, first=0: fashion.write(source, folder, count, first)
 
 
+@pytest.fixture(scope="module")
+def images(clothes, tmp_path_factory):
+    """Ten images of each class."""
+    folder = tmp_path_factory.mktemp("images")
+    clothes(folder, 10)
+    return folder
+
+
 class Process:
     """A training as a process, whose lines are read as they are printed."""
 

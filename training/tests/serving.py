@@ -9,7 +9,10 @@ import urllib.error
 import urllib.request
 
 import onnx
-from conftest import DEADLINE, ROOT, Process, settings
+import torch
+from conftest import DEADLINE, ROOT, Process, folder_of, settings
+
+from fovea_training import model
 
 SERVE = os.environ.get("FOVEA_TEST_SERVE", str(ROOT / "bin" / "serve"))
 
@@ -27,13 +30,19 @@ class Trained:
         self.held_out, self.alive = base / "held-out", base / "alive"
         self.output = self.run()
 
-    def run(self, *arguments):
-        status, output = Process(*arguments, *self.arguments, TRAIN_ALIVE=self.alive, TRAIN_REVISION="1234abcd").end()
+    def run(self, command="train", *more):
+        status, output = Process(command, *self.arguments, *more, TRAIN_ALIVE=self.alive, TRAIN_REVISION="1234abcd").end()
         assert status == 0, output
         return output
 
     def version(self, number):
         return self.repository / "clothes" / str(number)
+
+    def network(self):
+        """Returns the network that was exported."""
+        network = model.EfficientNetLite0(10, 96).eval()
+        network.load_state_dict(torch.load(folder_of(self.out) / "best.pt", weights_only=True)["model"])
+        return network
 
     def metadata(self, number=1):
         return {p.key: p.value for p in onnx.load(self.version(number) / "model.onnx").metadata_props}

@@ -14,11 +14,11 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from conftest import DEADLINE, ROOT, Process, folder_of, settings
+from conftest import DEADLINE, ROOT, settings
 from PIL import Image
 from serving import Server, serve
 
-from fovea_training import TrainingError, config, data, export, model
+from fovea_training import TrainingError, config, data, export
 
 
 def test_the_file_has_all_that_is_known_of_the_model(trained):
@@ -36,8 +36,7 @@ def test_the_file_has_all_that_is_known_of_the_model(trained):
 def test_the_batch_is_open_and_the_network_is_the_trained_one(trained):
     session = onnxruntime.InferenceSession(trained.version(1) / "model.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == ["N", 3, 96, 96] and session.get_outputs()[0].shape == ["N", 10]
-    network = model.EfficientNetLite0(10, 96).eval()
-    network.load_state_dict(torch.load(folder_of(trained.out) / "best.pt", weights_only=True)["model"])
+    network = trained.network()
     for rows in (1, 3):
         batch = torch.rand(rows, 3, 96, 96) * 2 - 1
         with torch.inference_mode():
@@ -57,10 +56,9 @@ def test_a_finished_training_is_exported_once_unless_wanted_again(trained, tmp_p
     assert "complete and exported" in output
     assert [e.name for e in (trained.repository / "clothes").iterdir()] == ["1"]
     copy = tmp_path / "models"
-    status, output = Process("export", *trained.arguments, f"export.repository={copy}", TRAIN_ALIVE=trained.alive).end()
-    assert status == 0 and (copy / "clothes" / "1" / "model.onnx").exists(), output
-    status, output = Process("export", *trained.arguments, f"export.repository={copy}", TRAIN_ALIVE=trained.alive).end()
-    assert status == 0 and (copy / "clothes" / "2" / "model.onnx").exists(), output
+    for number in ("1", "2"):
+        output = trained.run("export", f"export.repository={copy}")
+        assert (copy / "clothes" / number / "model.onnx").exists(), output
     assert sorted(e.name for e in copy.iterdir()) == ["clothes"] and sorted(e.name for e in (copy / "clothes").iterdir()) == ["1", "2"]
 
 
@@ -71,14 +69,19 @@ def test_the_server_needs_no_definition(trained):
     assert "inferred from Fovea" in done.stdout and "assum" not in done.stdout, done.stdout
 
 
-def test_the_server_answers_as_the_training_did(trained):
-    done = serve("models", "verify", "clothes", "--repository.dir", trained.repository, "--images", trained.images,
-                 "--expect", trained.version(1) / "expected.json", "--json", "--min-agreement", "0.99")
+def verify(trained, images, expected, count):
+    """Lets the server compare its answers for a number of images with those expected."""
+    done = serve("models", "verify", "clothes", "--repository.dir", trained.repository, "--images", images,
+                 "--expect", expected, "--json", "--min-agreement", "0.99")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["compared"] == 250 and report["failed"] == 0
+    assert report["compared"] == count and report["failed"] == 0
     assert report["top1"] >= 0.99 and report["mean_score_difference"] <= 0.01, report
-    print("top-1 agreement", report["top1"], "mean score difference", report["mean_score_difference"])
+    print(count, "images: top-1 agreement", report["top1"], "mean score difference", report["mean_score_difference"])
+
+
+def test_the_server_answers_as_the_training_did(trained):
+    verify(trained, trained.images, trained.version(1) / "expected.json", 250)
 
 
 def test_photographs_that_shrink_get_the_same_scores(trained, tmp_path):
@@ -91,19 +94,12 @@ def test_photographs_that_shrink_get_the_same_scores(trained, tmp_path):
                 name = f"{photo.stem}-{i}.jpg"
                 whole.convert("RGB").crop((x, y, x + w, y + h)).save(tmp_path / name, quality=rng.choice([75, 90, 98]))
                 samples.append(data.Sample(str(tmp_path), name, 0, ""))
-    network = model.EfficientNetLite0(10, 96).eval()
-    network.load_state_dict(torch.load(folder_of(trained.out) / "best.pt", weights_only=True)["model"])
-    training = types.SimpleNamespace(config=config.load(None, trained.arguments), model=network,
+    training = types.SimpleNamespace(config=config.load(None, trained.arguments), model=trained.network(),
                                      images=data.Images(sorted(os.listdir(trained.images)), [], samples, {}))
     answers, _ = export.predict(training, (trained.version(1) / "model.onnx").read_bytes())
     (tmp_path / "expected.json").write_text(json.dumps(answers))
-    done = serve("models", "verify", "clothes", "--repository.dir", trained.repository, "--images", tmp_path,
-                 "--expect", tmp_path / "expected.json", "--json", "--min-agreement", "0.99")
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = json.loads(done.stdout)
-    assert report["compared"] == len(samples) >= 36 and report["failed"] == 0
-    assert report["top1"] >= 0.99 and report["mean_score_difference"] <= 0.01, report
-    print(len(samples), "photographs: top-1 agreement", report["top1"], "mean score difference", report["mean_score_difference"])
+    assert len(samples) >= 36
+    verify(trained, tmp_path, tmp_path / "expected.json", len(samples))
 
 
 def definition(**changes):
@@ -195,9 +191,7 @@ def test_a_running_server_takes_over_a_new_version_without_a_failed_request(trai
             clients = [pool.submit(load) for _ in range(4)]
             try:
                 server.wait(lambda: len(answers) > 50)
-                status, output = Process("export", *trained.arguments, f"export.repository={repository}",
-                                         TRAIN_ALIVE=trained.alive).end()
-                assert status == 0, output
+                trained.run("export", f"export.repository={repository}")
                 server.wait(lambda: (200, "2") in answers[-20:])
                 more = len(answers) + 50
                 server.wait(lambda: len(answers) > more)

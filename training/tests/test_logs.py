@@ -4,18 +4,10 @@ import os
 import pty
 import re
 
-import pytest
-from conftest import folder_of, settings
+from conftest import HERE, folder_of, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(scope="module")
-def images(clothes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    clothes(folder, 10)
-    return folder
 
 
 def test_tensorboard_and_plain_lines(images, tmp_path, start):
@@ -53,10 +45,7 @@ FAKE = "import os, pathlib\npathlib.Path(os.environ['MARK']).touch()\nraise Syst
 def test_weights_and_biases_is_not_even_imported_without_a_key(images, tmp_path, start):
     (tmp_path / "fake").mkdir()
     (tmp_path / "fake" / "wandb.py").write_text(FAKE)
-    path = os.pathsep.join([str(tmp_path / "fake"), *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)])
-    import conftest
-
-    path += f":{conftest.HERE.parent}:{conftest.HERE}"
+    path = f"{tmp_path / 'fake'}:{HERE.parent}:{HERE}"
     mark = tmp_path / "imported"
     status, _ = start(*settings(images, tmp_path / "one", train__epochs=1), PYTHONPATH=path, MARK=mark).end()
     assert status == 0 and not mark.exists()

@@ -9,17 +9,10 @@ import time
 
 import pytest
 import torch
-from conftest import DEADLINE, folder_of, namespace, settings
+from conftest import DEADLINE, Process, folder_of, namespace, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 STEP = r"step (\d+):"
-
-
-@pytest.fixture(scope="module")
-def images(clothes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    clothes(folder, 10)
-    return folder
 
 
 def lite0(images, out, **more):
@@ -30,8 +23,6 @@ def lite0(images, out, **more):
 
 @pytest.fixture(scope="module")
 def undisturbed(images, tmp_path_factory):
-    from conftest import Process
-
     out = tmp_path_factory.mktemp("undisturbed")
     status, output = Process(*lite0(images, out), TRAIN_ALIVE=out / "alive").end()
     assert status == 0, output
