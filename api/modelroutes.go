@@ -46,6 +46,7 @@ type versionInfo struct {
 	Version    string       `json:"version"` // "" if there was none to load
 	State      string       `json:"state"`
 	Error      string       `json:"error,omitempty"`
+	Reason     string       `json:"reason,omitempty"` // why it is unloaded
 	Device     string       `json:"device"`
 	PartlyCPU  bool         `json:"partly_cpu"`         // parts of it run on the CPU although the device is a GPU
 	Warnings   []string     `json:"warnings,omitempty"` // likely mistakes in its definition
@@ -55,6 +56,7 @@ type versionInfo struct {
 	MaxBatch   int          `json:"max_batch"`
 	QueueDepth int          `json:"queue_depth"`
 	QueueLimit int          `json:"queue_limit"`
+	Memory     int64        `json:"memory_bytes"`   // of weights and batches, on all devices
 	Gate       *gateInfo    `json:"gate,omitempty"` // how it did on held-out images, with versions.gate
 }
 
@@ -150,7 +152,7 @@ func (m *modelInfo) describeDefinition(inferred *repository.Inferred) {
 
 func describeVersion(v inference.Status) versionInfo {
 	return versionInfo{
-		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
+		Version: v.Version, State: v.State.String(), Error: v.Error, Reason: v.Reason, Memory: v.Memory, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
 		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType},
 		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
 		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue, Gate: describeGate(v.Gate),

@@ -50,12 +50,12 @@ type Timing struct {
 // Predict answers one image. Every error is an *apierror.Error. It returns as soon as ctx ends, except for milliseconds of
 // decoding that cannot be interrupted; the caller bounds the wait with ctx's deadline.
 func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
-	v, err := e.acquire(r.Model, r.Version)
+	v, err := e.acquire(ctx, r.Model, r.Version)
 	if err != nil {
 		e.obs.Rejected(e.label(r.Model), string(apierror.From(err).Code))
 		return nil, err
 	}
-	defer v.refs.Done()
+	defer v.done()
 	return v.respond(ctx, r)
 }
 

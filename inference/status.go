@@ -14,6 +14,7 @@ type Status struct {
 	Version string // empty when no version could be tried
 	State   State
 	Error   string // why it failed
+	Reason  string // why it is Unloaded
 	// Unreadable is why the repository cannot be read for this model at the moment. Its served versions are kept.
 	Unreadable string
 	Default    bool // of the default model
@@ -37,6 +38,7 @@ type Status struct {
 	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
 	Queue          int         // images accepted and not yet answered
 	MaxQueue       int
+	Memory         int64 // bytes of its weights and batches on all devices
 }
 
 // Models lists every version of every model: models in the order of the configuration or the repository, versions ascending.
@@ -72,15 +74,16 @@ func (e *Engine) statuses(m *model) (list []Status) {
 	for _, v := range slices.SortedStableFunc(slices.Values(m.versions), byNumber) {
 		list = append(list, v.status(base))
 	}
-	return list
+	return append(list, m.absentStatus(base)...)
 }
 
 func (v *version) status(s Status) Status {
 	state, err := v.current()
+	s = describeEntry(s, v.entry)
 	s.Version, s.State = v.name, state
-	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
-	s.Undefined = v.entry.Undefined != nil
-	s.Input = v.entry.Definition.Input
+	for _, n := range v.memory {
+		s.Memory += n
+	}
 	s.Gate = v.gateStatus(err)
 	if err != nil {
 		s.Error = err.Error()
@@ -107,7 +110,7 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	ready := false
 	for _, m := range e.models {
-		ready = ready || len(m.served) > 0
+		ready = ready || len(m.served) > 0 || m.onDemand()
 	}
 	for _, c := range e.cfg.Models {
 		m := e.models[c.Name]

@@ -174,7 +174,7 @@ func isThere(repo *repository.Repository, name string) error {
 
 // withModels loads models and calls do with the engine and what failed.
 func withModels(ctx context.Context, cfg Config, repo *repository.Repository, models []inference.ModelConfig, do func(*inference.Engine, error) error) error {
-	cfg.Inference.Models, cfg.Inference.Default = models, ""
+	cfg.Inference.Models, cfg.Inference.Default, cfg.Inference.MemoryBudget = models, "", 0
 	engine, err := inference.New(cfg.Inference, repo, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
