@@ -53,23 +53,27 @@ func (c Config) Check(errs *config.Errors) {
 	if _, err := cors.Parse(c.CORS); err != nil {
 		errs.Add("cors", "%w", err)
 	}
-	if largest := max(c.MaxBodyBytes, c.MaxImageBytes); c.BodyBudget > 0 && c.BodyBudget < largest {
-		errs.Add("body_budget", "%s is less than the largest body allowed (%s)", c.BodyBudget, largest)
+	if c.BodyBudget > 0 && c.BodyBudget < c.largestBody() {
+		errs.Add("body_budget", "%s is less than the largest body allowed (%s)", c.BodyBudget, c.largestBody())
 	}
 }
 
-// maxBodyBudget is the largest body budget that is chosen without being configured.
+// largestBody is the limit on one body, of any kind.
+func (c Config) largestBody() config.Size { return max(c.MaxBodyBytes, c.MaxImageBytes) }
+
+// maxBodyBudget is the largest body budget that is chosen without being configured, unless one body may be larger.
 const maxBodyBudget = 1 << 30
 
 // bodyBudget is the limit in bytes on bodies in memory: at least the largest body.
 func (c Config) bodyBudget(memoryLimit int64) int64 {
-	switch {
-	case c.BodyBudget > 0:
+	if c.BodyBudget > 0 {
 		return int64(c.BodyBudget)
-	case memoryLimit > 0:
-		return max(min(memoryLimit/4, maxBodyBudget), int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
 	}
-	return max(maxBodyBudget, int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
+	budget := int64(maxBodyBudget)
+	if memoryLimit > 0 {
+		budget = min(budget, memoryLimit/4)
+	}
+	return max(budget, int64(c.largestBody()))
 }
 
 // readAhead is the limit in bytes on bodies that are read before their images are decoded.
