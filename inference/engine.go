@@ -60,6 +60,7 @@ type model struct {
 	// unreadable is why a version that should be served, or the whole model, cannot be read at the moment: a
 	// repository.ErrUnreadable. Served versions are kept meanwhile.
 	unreadable error
+	pipeline   *pipelineModel // instead of versions; nil: it is none
 }
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
@@ -85,7 +86,7 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, unloaded: map[string]bool{}, syncing: semaphore.NewWeighted(1),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner, batchSizes: batchSizes}
+		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner, batchSizes: batchSizes, pixels: newPixelBudget(cfg.MaxPixels, cfg.workers())}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
 	e.closeOnce = sync.OnceValue(func() error {
 		stop(errClosed)
@@ -120,10 +121,8 @@ func (e *Engine) label(name string) string {
 	return name
 }
 
-// acquire finds a version and counts the request as in flight on it; the caller calls refs.Done.
-func (e *Engine) acquire(name, number string) (*version, error) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+// find finds a model that may be used. The caller holds mu.
+func (e *Engine) find(name string) (*model, error) {
 	switch {
 	case e.lost != nil:
 		return nil, deviceLost(e.lost)
@@ -139,6 +138,20 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 		return nil, apierror.New(apierror.NotReady, "no model is loaded yet")
 	case m == nil:
 		return nil, ModelNotFound(name, slices.Sorted(maps.Keys(e.models)))
+	}
+	return m, nil
+}
+
+// acquire finds a version and counts the request as in flight on it; the caller calls refs.Done.
+func (e *Engine) acquire(name, number string) (*version, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	m, err := e.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if m.pipeline != nil {
+		return nil, isPipeline(m.name)
 	}
 	v, err := m.find(number)
 	if err != nil {
@@ -216,6 +229,7 @@ func (e *Engine) refuse() {
 	e.stopLoads(errClosed)
 	for _, m := range e.models {
 		m.wanted, m.unreadable = nil, nil
+		e.setPipeline(m, nil)
 		e.updateServed(m)
 	}
 }
