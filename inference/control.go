@@ -58,7 +58,7 @@ func (e *Engine) loaded(name string) error {
 	if m == nil || errors.Is(m.err, repository.ErrNotFound) {
 		return apierror.New(apierror.ModelNotFound, "the model repository has no such model")
 	}
-	if !m.complete() || len(m.served) == 0 || m.failure() != nil {
+	if !m.complete() || !m.isReady() || m.failure() != nil {
 		return apierror.New(apierror.NotReady, "%s", m.reason())
 	}
 	return nil
@@ -74,6 +74,7 @@ func (e *Engine) Unload(name string) error {
 	}
 	e.unloaded[name] = true
 	m.unload()
+	e.setPipeline(m, nil)
 	e.updateServed(m)
 	return nil
 }

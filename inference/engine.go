@@ -46,6 +46,7 @@ type Engine struct {
 	repoErr   error           // why the last StartSync could not read the repository or a part of it
 	lost      error           // see Broken
 	unloaded  map[string]bool // models that Unload has unloaded
+	piped     map[string]bool // models of the steps of pipelines
 	closed    bool
 
 	memoryChange chan struct{} // closed when there may be more room in the memory budget
@@ -64,6 +65,7 @@ type model struct {
 	// unreadable is why a version that should be served, or the whole model, cannot be read at the moment: a
 	// repository.ErrUnreadable. Served versions are kept meanwhile.
 	unreadable error
+	pipeline   *pipelineModel // instead of versions; nil: it is none
 
 	resident bool          // its versions are loaded or being loaded; see residency.go
 	absent   string        // why it is not resident
@@ -95,7 +97,8 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 		room: semaphore.NewWeighted(1), memoryChange: make(chan struct{}),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, reserve: e.reserve, grow: e.grow, newRunner: newRunner, batchSizes: batchSizes}
+		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, reserve: e.reserve, grow: e.grow, newRunner: newRunner, batchSizes: batchSizes,
+		pixels: newPixelBudget(cfg.MaxPixels, cfg.workers())}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
 	e.work.Go(e.expire)
 	e.closeOnce = sync.OnceValue(func() error {
@@ -149,7 +152,10 @@ func (e *Engine) acquireResident(name, number string) (v *version, absent *model
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.loads != nil || m.onDemand() {
+	switch {
+	case m.pipeline != nil:
+		return nil, nil, isPipeline(m.name)
+	case m.loads != nil || m.onDemand():
 		return nil, m, nil
 	}
 	if v, err = m.find(number); err != nil {
@@ -159,7 +165,7 @@ func (e *Engine) acquireResident(name, number string) (v *version, absent *model
 	return v, nil, nil
 }
 
-// find is the model of that name, or the default for none.
+// find is the model of that name, or the default for none, if it may be used. The caller holds mu.
 func (e *Engine) find(name string) (*model, error) {
 	switch {
 	case e.lost != nil:
@@ -248,6 +254,7 @@ func (e *Engine) refuse() {
 	e.stopLoads(errClosed)
 	for _, m := range e.models {
 		m.wanted, m.unreadable = nil, nil
+		e.setPipeline(m, nil)
 		e.updateServed(m)
 	}
 }

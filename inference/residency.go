@@ -26,9 +26,10 @@ const notUsedYet = "not used yet"
 // expireInterval is how often models with memory.ttl are checked.
 const expireInterval = time.Second
 
-// pinned reports whether a model is always resident. One with a gate is, since judging takes long.
+// pinned reports whether a model is always resident. One with a gate is, since judging takes long, and one that a pipeline uses, which is
+// built of versions that are served.
 func (e *Engine) pinned(m *model) bool {
-	if e.cfg.required(m.name) || m.entry == nil {
+	if e.cfg.required(m.name) || e.piped[m.name] || m.entry == nil {
 		return true
 	}
 	d := &m.entry.Definition

@@ -291,3 +291,20 @@ func TestLoadAndUnloadByRequestWithABudget(t *testing.T) {
 	}
 	predicts(t, e, "a")
 }
+
+func TestModelsOfPipelinesStay(t *testing.T) {
+	e, _ := budgeted(t, 3, 2, func(r *testRepository) {
+		r.write("all/model.yaml", []byte("task: pipeline\nsteps: [{name: color, model: b}]\n"))
+	})
+	if got := loadedModels(e); got != "all b" {
+		t.Fatalf("loaded at start: %q", got)
+	}
+	predicts(t, e, "a")
+	predicts(t, e, "c")
+	if got := loadedModels(e); got != "all b c" {
+		t.Errorf("loaded: %q", got)
+	}
+	if response, err := e.Predict(t.Context(), Request{Model: "all", Image: plain(t, red, 8, 8)}); err != nil || len(response.Steps) != 1 {
+		t.Errorf("%+v, %v", response, err)
+	}
+}

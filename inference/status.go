@@ -38,7 +38,8 @@ type Status struct {
 	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
 	Queue          int         // images accepted and not yet answered
 	MaxQueue       int
-	Memory         int64 // bytes of its weights and batches on all devices
+	Memory         int64                     // bytes of its weights and batches on all devices
+	Steps          []repository.PipelineStep // of a pipeline
 }
 
 // Models lists every version of every model: models in the order of the configuration or the repository, versions ascending.
@@ -70,6 +71,9 @@ func (e *Engine) statuses(m *model) (list []Status) {
 		failed := base
 		failed.State, failed.Error = Failed, err.Error()
 		list = append(list, failed)
+	}
+	if m.pipeline != nil {
+		list = append(list, m.pipelineStatus(base))
 	}
 	for _, v := range slices.SortedStableFunc(slices.Values(m.versions), byNumber) {
 		list = append(list, v.status(base))
@@ -110,11 +114,11 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	ready := false
 	for _, m := range e.models {
-		ready = ready || len(m.served) > 0 || m.onDemand()
+		ready = ready || m.isReady() || m.onDemand()
 	}
 	for _, c := range e.cfg.Models {
 		m := e.models[c.Name]
-		if c.Required && (m == nil || len(m.served) == 0) {
+		if c.Required && (m == nil || !m.isReady()) {
 			reasons = append(reasons, "model "+c.Name+": "+m.reason())
 		}
 	}
@@ -145,6 +149,9 @@ func (m *model) reason() string {
 	}
 	if err := m.failure(); err != nil {
 		return err.Error()
+	}
+	if m.pipeline != nil {
+		return oneLine(m.pipeline.err)
 	}
 	for _, v := range m.versions {
 		if state, err := v.current(); err != nil {

@@ -54,6 +54,7 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	if err := e.setModels(models, repoErr); err != nil {
 		return err
 	}
+	e.findPiped(models)
 	for _, read := range models {
 		e.syncModel(read)
 	}
@@ -139,6 +140,7 @@ func (e *Engine) setModels(models []repoModel, repoErr error) error {
 	for name, m := range e.models {
 		if !slices.Contains(e.order, name) {
 			m.wanted, m.err, m.unreadable = nil, nil, nil
+			e.setPipeline(m, nil)
 			e.updateServed(m)
 		}
 	}
@@ -153,6 +155,7 @@ func (e *Engine) syncModel(read repoModel) {
 	m.err, m.unreadable = read.err, read.unreadable
 	if e.unloaded[read.name] && !e.closed {
 		m.unload()
+		e.setPipeline(m, nil)
 		e.updateServed(m)
 		return
 	}
@@ -160,6 +163,7 @@ func (e *Engine) syncModel(read repoModel) {
 		return // loaded versions are kept
 	}
 	m.wanted, m.entry = read.wanted, read.entry
+	e.setPipeline(m, read.pipeline())
 	if e.startsResident(m) {
 		m.resident = true
 		e.startLoads(m)
@@ -178,6 +182,14 @@ type repoModel struct {
 	unreadable error // see model
 }
 
+// pipeline is the definition of a pipeline; nil of other models.
+func (m *repoModel) pipeline() *repository.Definition {
+	if m.entry == nil || m.entry.Definition.Task != repository.Pipeline {
+		return nil
+	}
+	return &m.entry.Definition
+}
+
 // readModel loads a model's definition and the fingerprints of its versions.
 func (e *Engine) readModel(name string) (m repoModel) {
 	m.name = name
@@ -189,6 +201,9 @@ func (e *Engine) readModel(name string) (m repoModel) {
 		if m.gone = errors.Is(m.err, repository.ErrNotFound); m.gone {
 			m.err = errors.Join(append([]error{m.err}, e.repo.MisplacedModel(name)...)...)
 		}
+		return m
+	}
+	if m.pipeline() != nil {
 		return m
 	}
 	if all := m.entry.Serve(func(int) bool { return true }); len(all) == 0 {
@@ -291,6 +306,7 @@ func (e *Engine) updateServed(m *model) {
 	slices.SortStableFunc(served, byNumber)
 	m.served, m.versions = served, keep
 	e.removeEmpty(m)
+	e.updatePipelines()
 }
 
 // ready reports whether a version made from what is wanted is ready.
@@ -332,7 +348,7 @@ func (e *Engine) unload(m *model, v *version) {
 
 // removeEmpty removes a model that is not listed and has no version left.
 func (e *Engine) removeEmpty(m *model) {
-	if len(m.versions) == 0 && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
+	if len(m.versions) == 0 && m.pipeline == nil && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
 		delete(e.models, m.name)
 	}
 }

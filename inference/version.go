@@ -43,6 +43,7 @@ type shared struct {
 	device     onnx.Device // of models that name none
 	limits     header.Limits
 	workers    *workers
+	pixels     pixelBudget
 	obs        Observer
 	log        *slog.Logger
 	onRunError func(error)

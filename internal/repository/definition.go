@@ -108,20 +108,22 @@ const (
 // Definition is a model.yaml. What the ONNX file contains (names, dtypes and shapes of inputs and outputs) may be omitted;
 // what is given must agree with the file.
 type Definition struct {
-	Name        string   `yaml:"name"` // the folder's name; optional
-	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`   // see Tasks
-	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
-	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
-	Input       Input    `yaml:"input"`
-	Output      Output   `yaml:"output"`
-	Batching    Batching `yaml:"batching"`
-	Instances   []Group  `yaml:"instances"` // empty: one group on the server's device
-	Warmup      int      `yaml:"warmup"`    // runs of every bucket before ready; default 1
-	Memory      Memory   `yaml:"memory"`
-	SelfTest    SelfTest `yaml:"self_test"`
-	Versions    Versions `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
-	Source      Source   `yaml:"source"`
+	Name        string         `yaml:"name"` // the folder's name; optional
+	Description string         `yaml:"description"`
+	Task        Task           `yaml:"task"`   // see Tasks
+	LabelsFile  string         `yaml:"labels"` // file next to model.yaml with one label per line
+	Labels      []string       `yaml:"-"`      // the labels read from LabelsFile
+	Input       Input          `yaml:"input"`
+	Output      Output         `yaml:"output"`
+	Batching    Batching       `yaml:"batching"`
+	Instances   []Group        `yaml:"instances"` // empty: one group on the server's device
+	Warmup      int            `yaml:"warmup"`    // runs of every bucket before ready; default 1
+	Memory      Memory         `yaml:"memory"`
+	SelfTest    SelfTest       `yaml:"self_test"`
+	Versions    Versions       `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
+	Source      Source         `yaml:"source"`
+	Steps       []PipelineStep `yaml:"steps"`     // of a pipeline
+	MaxCrops    int            `yaml:"max_crops"` // of one image of a pipeline; default DefaultMaxCrops
 }
 
 // Resize is how an image is resized to the model's input.

@@ -57,11 +57,17 @@ func (d *Definition) check() config.Errors {
 	}
 	errs.OneOf("task", string(d.Task), taskNames()...)
 	localFile(&errs, "labels", d.LabelsFile)
-	if d.Task == NoTask {
+	switch d.Task {
+	case NoTask:
 		d.checkNoTask(&errs)
-	} else {
+	case Pipeline:
+		d.checkPipeline(&errs)
+	default:
 		d.Input.check(&errs)
 		d.checkOutput(&errs)
+	}
+	if d.Task != Pipeline {
+		d.checkNoSteps(&errs)
 	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)

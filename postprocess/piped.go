@@ -1,0 +1,126 @@
+package postprocess
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Piped holds the predictions of the steps of a pipeline for one image, or for one object of it.
+type Piped struct {
+	Steps []StepResult
+}
+
+// StepResult is the prediction of a step, and what later steps predicted for its objects.
+type StepResult struct {
+	Name       string
+	Prediction Prediction
+	Objects    []*Piped // of each object, nil where it was not cropped; nil if no step is of its objects
+}
+
+func (*Piped) prediction() {}
+
+// Find returns the prediction of a step; nil if there is none of that name.
+func (p *Piped) Find(name string) Prediction {
+	for i := range p.Steps {
+		if p.Steps[i].Name == name {
+			return p.Steps[i].Prediction
+		}
+	}
+	return nil
+}
+
+// MarshalJSON writes the predictions under the names of their steps, {"detect":{"boxes":[…]}}, and those for an object in it, under the names of
+// theirs: {"class":…,"classify":{"top":[…]}}.
+func (p *Piped) MarshalJSON() ([]byte, error) {
+	out := []byte{'{'}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		data, err := s.marshal()
+		if err != nil {
+			return nil, fmt.Errorf("step %s: %w", s.Name, err)
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(appendKey(out, s.Name), ':'), data...)
+	}
+	return append(out, '}'), nil
+}
+
+// appendKey adds a name, which has no characters that need escapes.
+func appendKey(to []byte, name string) []byte { return fmt.Appendf(to, "%q", name) }
+
+// objectsKey is the key of the list of objects in the JSON of Objects.
+const objectsKey = "boxes"
+
+func (s *StepResult) marshal() ([]byte, error) {
+	data, err := json.Marshal(s.Prediction)
+	if err != nil || s.Objects == nil {
+		return data, err
+	}
+	var fields map[string]json.RawMessage
+	var objects []json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(fields[objectsKey], &objects); err != nil {
+		return nil, err
+	}
+	for i, of := range s.Objects {
+		if of == nil || len(of.Steps) == 0 {
+			continue
+		}
+		more, err := of.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		whole := append(objects[i][:len(objects[i])-1:len(objects[i])-1], ',') // without its brace
+		objects[i] = append(whole, more[1:]...)
+	}
+	if fields[objectsKey], err = json.Marshal(objects); err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
+}
+
+// Keep removes the objects that are not to be kept, with what was predicted for them.
+func (s *StepResult) Keep(keep []bool) {
+	s.Objects = keepOnly(s.Objects, keep)
+	switch p := s.Prediction.(type) {
+	case *Detected:
+		p.Boxes = keepOnly(p.Boxes, keep)
+	case *Oriented:
+		p.Boxes = keepOnly(p.Boxes, keep)
+	case *Segmented:
+		p.Boxes = keepOnly(p.Boxes, keep)
+	case *Posed:
+		p.Boxes = keepOnly(p.Boxes, keep)
+	}
+}
+
+func keepOnly[T any](list []T, keep []bool) []T {
+	out := list[:0]
+	for i, v := range list {
+		if keep[i] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Corners returns those of an object, around it. ok is false if objects of the prediction have none but those of their boxes.
+func Corners(p Prediction, i int) (corners [4][2]float64, ok bool) {
+	if o, ok := p.(*Oriented); ok {
+		return o.Boxes[i].Corners, true
+	}
+	return corners, false
+}
+
+// Score returns that of the best class. ok is false for predictions that have no classes of the whole image.
+func Score(p Prediction) (score float64, ok bool) {
+	c, ok := p.(*Classified)
+	if !ok || len(c.Top) == 0 {
+		return 0, false
+	}
+	return c.Top[0].Score, true
+}
