@@ -81,16 +81,26 @@ func programOf(root *cobra.Command) cli.Program {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := build()
+			if asJSON {
+				return cli.JSON(c.OutOrStdout(), struct {
+					Version  string `json:"version"`
+					Revision string `json:"revision"`
+					Go       string `json:"go"`
+				}{b.Version, b.Revision, b.GoVersion})
+			}
 			_, err := fmt.Fprintf(c.OutOrStdout(), "fovea %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
 			return err
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
 }
 
 func probeCommand() *cobra.Command {

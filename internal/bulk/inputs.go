@@ -162,12 +162,12 @@ func (f *finder) absolute(path string) string {
 
 // relate sets the relative paths: from the deepest folder that all images are below, so that they cannot collide.
 func (f *finder) relate() error {
-	common, any := "", false
+	common, found := "", false
 	for _, base := range f.bases {
 		switch {
 		case base == "":
-		case !any:
-			common, any = base, true
+		case !found:
+			common, found = base, true
 		default:
 			for common != base && !strings.HasPrefix(base, strings.TrimSuffix(common, "/")+"/") {
 				common = filepath.Dir(common)

@@ -48,6 +48,16 @@ func commandsBelow(c *cobra.Command) (list []*cobra.Command) {
 	return list
 }
 
+// commandsWith lists the commands that define a flag of that name.
+func commandsWith(root *cobra.Command, flag string) (list []*cobra.Command) {
+	each(root, func(c *cobra.Command) {
+		if c.LocalFlags().Lookup(flag) != nil {
+			list = append(list, c)
+		}
+	})
+	return list
+}
+
 // description is the long text of a command.
 func description(c *cobra.Command) string {
 	return strings.TrimSpace(cmp.Or(c.Long, c.Short))

@@ -46,7 +46,9 @@ func (t *Table) Write(w io.Writer) error {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], Columns(row[i].Text))
+			if i < len(row)-1 || len(row) == len(head) { // a text instead of the other cells may be longer
+				widths[i] = max(widths[i], Columns(row[i].Text))
+			}
 		}
 	}
 	var b strings.Builder
@@ -56,7 +58,7 @@ func (t *Table) Write(w io.Writer) error {
 		for i, cell := range row {
 			padding := ""
 			if i < len(row)-1 {
-				padding = strings.Repeat(" ", widths[i]-Columns(cell.Text)+2)
+				padding = strings.Repeat(" ", max(0, widths[i]-Columns(cell.Text))+2)
 			}
 			line += paint.In(cell.Style, cell.Text) + padding
 		}

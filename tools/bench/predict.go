@@ -25,7 +25,7 @@ func predictBench(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	var rates, whole []float64
 	fmt.Fprintf(out, "%-6s %-8s %12s %16s\n", "round", "side", "images/s", "CPU ms/image")
 	for round := range o.Rounds {
