@@ -42,7 +42,7 @@ func compareCommand() *cobra.Command {
 			for _, difference := range report.Differences(results) {
 				fmt.Fprintln(c.OutOrStdout(), "note:", difference)
 			}
-			if err := toFile(html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
+			if err := toFile(c.OutOrStdout(), html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
 				return err
 			}
 			if !c.Flags().Changed("max-loss") {
@@ -67,14 +67,17 @@ func reportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := show(c.OutOrStdout(), results[0]); err != nil {
-				return err
+			if !o.toStdout() {
+				if err := show(c.OutOrStdout(), results[0]); err != nil {
+					return err
+				}
 			}
-			return o.write(results[0])
+			return o.write(c.OutOrStdout(), results[0])
 		},
 	}
-	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file")
+	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file; -: standard output")
 	c.Flags().StringVar(&o.HTML, "html", "", "write an HTML page with plots to this file")
+	c.Flags().StringVar(&o.JSON, "json", "", "write the result to this file; -: standard output")
 	return c
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fovea/internal/terminal"
 )
 
 // Bounds of a Queue.
@@ -93,11 +95,11 @@ func (q *Queue) Close() {
 // NewQueued returns a logger that writes to w through a Queue: JSON, or colored text on a terminal. The configuration must be
 // valid.
 func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
-	direct := slog.New(handler(cfg, w, isTerminal(w))) // for the queue's goroutine, which may block
+	direct := slog.New(handler(cfg, w, terminal.Is(w), terminal.HasColors(w))) // for the queue's goroutine, which may block
 	q := newQueue(w, func(dropped uint64) {
 		direct.Warn("log lines dropped", "lines", dropped)
 	})
-	return slog.New(handler(cfg, q, isTerminal(w))), q
+	return slog.New(handler(cfg, q, terminal.Is(w), terminal.HasColors(w))), q
 }
 
 // Final writes a program's last message to w, and waits up to a second for its reader.
