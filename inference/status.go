@@ -22,7 +22,10 @@ type Status struct {
 	// Inferred is how the definition was derived; nil for that of a model.yaml.
 	Inferred  *repository.Inferred
 	Undefined bool                    // it has no definition, and so no task
+	Dir       string                  // the model's folder, or its file
+	Source    string                  // URL that the weights come from; empty: they were installed by hand
 	Input     repository.Input        // completed from the ONNX file once it is ready
+	Output    repository.Output       // the same
 	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
 	Outputs   []repository.TensorInfo
 	Labels    []string
@@ -80,13 +83,14 @@ func (v *version) status(s Status) Status {
 	s.Version, s.State = v.name, state
 	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
 	s.Undefined = v.entry.Undefined != nil
-	s.Input = v.entry.Definition.Input
+	s.Dir, s.Source = v.entry.Dir, v.entry.Definition.Source.URL
+	s.Input, s.Output = v.entry.Definition.Input, v.entry.Definition.Output
 	s.Gate = v.gateStatus(err)
 	if err != nil {
 		s.Error = err.Error()
 	}
 	if state == Ready { // see version: before, load may be writing these
-		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
+		s.Input, s.Output, s.Inputs, s.Outputs = v.definition.Input, v.definition.Output, v.inputs, v.outputs
 		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings, s.Doubts = v.device, v.partlyCPU, v.saturating, v.warnings, v.doubts
 		s.MaxBatch = slices.Max(v.groups[0].Buckets())
 		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound
