@@ -58,8 +58,8 @@ const (
 	playgroundOn   = "on"
 )
 
-// servesPlayground reports whether the page is served.
-func (c Config) servesPlayground() bool {
+// ServesPlayground reports whether the page is served.
+func (c Config) ServesPlayground() bool {
 	return c.Playground == playgroundOn || c.Playground == playgroundAuto && isLoopback(c.Address)
 }
 

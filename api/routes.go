@@ -54,7 +54,7 @@ func (s *Server) routes() *gin.Engine {
 		r.GET(path, s.route(show))
 		r.HEAD(path, s.route(show)) // net/http leaves the body out
 	}
-	if s.cfg.servesPlayground() {
+	if s.cfg.ServesPlayground() {
 		show := s.route(s.showPlayground(playground.New()))
 		for _, path := range []string{"/", playground.Prefix + ":file"} {
 			r.GET(path, show)

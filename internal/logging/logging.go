@@ -25,10 +25,14 @@ func isTerminal(w io.Writer) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
+func isText(cfg Config, terminal bool) bool {
+	return cfg.Format == "text" || cfg.Format == "auto" && terminal
+}
+
 func handler(cfg Config, w io.Writer, terminal bool) slog.Handler {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // the configuration is valid
-	if cfg.Format == "json" || cfg.Format == "auto" && !terminal {
+	if !isText(cfg, terminal) {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 	}
 	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
