@@ -203,6 +203,8 @@ func (m *model) absentStatus(base Status) (list []Status) {
 // describeEntry adds what a definition says to a status.
 func describeEntry(s Status, entry *repository.Entry) Status {
 	d := &entry.Definition
-	s.Task, s.Labels, s.Input, s.Inferred, s.Undefined = d.Task, d.Labels, d.Input, entry.Inferred, entry.Undefined != nil
+	s.Task, s.Labels, s.Input, s.Output = d.Task, d.Labels, d.Input, d.Output
+	s.Inferred, s.Undefined = entry.Inferred, entry.Undefined != nil
+	s.Dir, s.Source = entry.Dir, d.Source.URL
 	return s
 }

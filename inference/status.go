@@ -23,7 +23,10 @@ type Status struct {
 	// Inferred is how the definition was derived; nil for that of a model.yaml.
 	Inferred  *repository.Inferred
 	Undefined bool                    // it has no definition, and so no task
+	Dir       string                  // the model's folder, or its file
+	Source    string                  // URL that the weights come from; empty: they were installed by hand
 	Input     repository.Input        // completed from the ONNX file once it is ready
+	Output    repository.Output       // the same
 	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
 	Outputs   []repository.TensorInfo
 	Labels    []string
@@ -93,7 +96,7 @@ func (v *version) status(s Status) Status {
 		s.Error = err.Error()
 	}
 	if state == Ready { // see version: before, load may be writing these
-		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
+		s.Input, s.Output, s.Inputs, s.Outputs = v.definition.Input, v.definition.Output, v.inputs, v.outputs
 		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings, s.Doubts = v.device, v.partlyCPU, v.saturating, v.warnings, v.doubts
 		s.MaxBatch = slices.Max(v.groups[0].Buckets())
 		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound

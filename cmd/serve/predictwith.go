@@ -74,7 +74,7 @@ func (o *predictOptions) local(ctx context.Context, name string, inputs []bulk.I
 		if failed != nil {
 			return failed
 		}
-		ref, err := engine.Open(chosen[0].model, chosen[0].version())
+		ref, err := engine.Open(ctx, chosen[0].model, chosen[0].version())
 		if err != nil {
 			return err
 		}

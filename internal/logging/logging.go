@@ -18,11 +18,15 @@ type Config struct {
 // Defaults returns the default configuration.
 func Defaults() Config { return Config{Level: "info", Format: "auto"} }
 
+func isText(cfg Config, terminal bool) bool {
+	return cfg.Format == "text" || cfg.Format == "auto" && terminal
+}
+
 // handler writes to w, which is a terminal or not, with or without colors.
 func handler(cfg Config, w io.Writer, terminal, colors bool) slog.Handler {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // the configuration is valid
-	if cfg.Format == "json" || cfg.Format == "auto" && !terminal {
+	if !isText(cfg, terminal) {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 	}
 	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colors})

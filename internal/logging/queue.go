@@ -21,6 +21,9 @@ const (
 // Queue is a writer that never blocks: a goroutine writes the lines in order, and lines are dropped while the queue is full
 // because the reader of the log has stopped. Each Write is one line. It is safe for concurrent use.
 type Queue struct {
+	// Text is set where the lines are text for people, not JSON.
+	Text bool
+
 	to      io.Writer
 	report  func(dropped uint64) // unless nil, called after dropped lines once lines can be written again
 	lines   chan []byte
@@ -99,6 +102,7 @@ func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
 	q := newQueue(w, func(dropped uint64) {
 		direct.Warn("log lines dropped", "lines", dropped)
 	})
+	q.Text = isText(cfg, terminal.Is(w))
 	return slog.New(handler(cfg, q, terminal.Is(w), terminal.HasColors(w))), q
 }
 
