@@ -203,7 +203,7 @@ func TestRequestForAnAbsentModelEndsWithItsDeadline(t *testing.T) {
 // TestRandomTrafficOverMoreModelsThanFit asks many models, of which a fifth fits, each of which has its own order of labels: no answer may
 // be wrong or missing, the budget holds, and no memory stays reserved.
 func TestRandomTrafficOverMoreModelsThanFit(t *testing.T) {
-	const models, fit, clients, requests = 50, 10, 8, 25
+	const models, fit, clients, requests = 50, 10, 8, 15
 	r := newRepository(t)
 	orders := []string{"red\ngreen\nblue\n", "green\nblue\nred\n", "blue\nred\ngreen\n"}
 	for i := range models {
