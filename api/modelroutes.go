@@ -31,7 +31,15 @@ type modelInfo struct {
 	Definition  string        `json:"definition"`
 	Exporter    string        `json:"exporter,omitempty"`
 	Assumptions []assumption  `json:"assumptions"`
+	Steps       []stepInfo    `json:"steps,omitempty"` // of a pipeline
 	Versions    []versionInfo `json:"versions"`
+}
+
+// stepInfo is a step of a pipeline.
+type stepInfo struct {
+	Name  string `json:"name"`
+	Model string `json:"model"`
+	Of    string `json:"of,omitempty"` // the step whose objects it sees; "" is the whole image
 }
 
 // assumption is a value of an inferred definition that nothing in the files says.
@@ -127,6 +135,10 @@ func describe(statuses []inference.Status) []modelInfo {
 		}
 		if v.Task != "" {
 			m.Task, m.Labels = v.Task, v.Labels
+			m.Steps = nil
+			for _, step := range v.Steps {
+				m.Steps = append(m.Steps, stepInfo{step.Name, step.Model, step.Of})
+			}
 			m.describeDefinition(v.Inferred)
 			if v.Undefined {
 				m.Definition = ""

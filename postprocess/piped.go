@@ -1,8 +1,11 @@
 package postprocess
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 )
 
 // Piped holds the predictions of the steps of a pipeline for one image, or for one object of it.
@@ -15,6 +18,7 @@ type StepResult struct {
 	Name       string
 	Prediction Prediction
 	Objects    []*Piped // of each object, nil where it was not cropped; nil if no step is of its objects
+	Apart      bool     // objects are in pixels of the crop that the step saw, which was warped or turned, and not of the image
 }
 
 func (*Piped) prediction() {}
@@ -123,4 +127,44 @@ func Score(p Prediction) (score float64, ok bool) {
 		return 0, false
 	}
 	return c.Top[0].Score, true
+}
+
+// Word is the label of the best class; empty for predictions without classes of the whole image.
+func Word(p Prediction) string {
+	if c, ok := p.(*Classified); ok && len(c.Top) > 0 {
+		return cmp.Or(c.Top[0].Label, strconv.Itoa(c.Top[0].Class))
+	}
+	return ""
+}
+
+// WithLabels returns a copy of a prediction of objects with other labels.
+func WithLabels(p Prediction, label func(i int, label string) string) Prediction {
+	switch p := p.(type) {
+	case *Detected:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *Box) *Box { return b }, label)
+		return &out
+	case *Oriented:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *OrientedBox) *Box { return &b.Box }, label)
+		return &out
+	case *Segmented:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *Instance) *Box { return &b.Box }, label)
+		return &out
+	case *Posed:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *PosedBox) *Box { return &b.Box }, label)
+		return &out
+	}
+	return p
+}
+
+func relabeled[T any](list []T, box func(*T) *Box, label func(int, string) string) []T {
+	out := slices.Clone(list)
+	for i := range out {
+		b := box(&out[i])
+		b.Label = label(i, b.Label)
+	}
+	return out
 }

@@ -120,7 +120,10 @@ func modelLine(repo *repository.Repository, name string) string {
 	if found := entry.Misplaced(); found != "" {
 		return name + "\tbroken: no weights in a version folder, but found " + found + "\t\t\t"
 	}
-	if len(versions) == 0 {
+	switch {
+	case entry.Definition.Task == repository.Pipeline:
+		versions = []string{"none"}
+	case len(versions) == 0:
 		versions = []string{"not fetched"}
 	}
 	d := entry.Definition
