@@ -23,7 +23,8 @@ func threeOfEach() map[string]Objects {
 		s.Boxes = append(s.Boxes, Instance{Box: box(label), Mask: &Mask{Width: 5, Height: 4, Runs: []uint32{20}}})
 		p.Boxes = append(p.Boxes, PosedBox{Box: box(label)})
 	}
-	return map[string]Objects{"detection": d, "oriented": o, "segmented": s, "posed": p}
+	l := &TextLines{Lines: []TextLine{{Text: "0"}, {Text: "1"}, {Text: "2"}}, Frame: frame}
+	return map[string]Objects{"detection": d, "oriented": o, "segmented": s, "posed": p, "lines": l}
 }
 
 func TestPipedObjectsHaveTheResultsOfTheirSteps(t *testing.T) {
@@ -34,12 +35,13 @@ func TestPipedObjectsHaveTheResultsOfTheirSteps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			type object struct {
+				Label, Text string
+				What        *Classified
+			}
 			var got struct {
 				Find struct {
-					Boxes []struct {
-						Label string
-						What  *Classified
-					}
+					Boxes, Lines  []object
 					Width, Height int
 				}
 				Whole Classified
@@ -48,6 +50,9 @@ func TestPipedObjectsHaveTheResultsOfTheirSteps(t *testing.T) {
 				t.Fatalf("%v in %s", err, data)
 			}
 			f := got.Find
+			for _, line := range f.Lines {
+				f.Boxes = append(f.Boxes, object{line.Text, "", line.What})
+			}
 			if len(f.Boxes) != 3 || f.Boxes[0].Label != "0" || f.Boxes[0].What == nil || f.Boxes[0].What.Top[0].Label != "a" || f.Boxes[1].What != nil || f.Boxes[2].Label != "2" ||
 				f.Width != 5 || f.Height != 4 || got.Whole.Top[0].Label != "b" {
 				t.Errorf("%s", data)
@@ -89,6 +94,8 @@ func TestWordsAndScores(t *testing.T) {
 		"a class":           {classified("cat", 0.25), "cat", 0.25, true},
 		"one without label": {classified("", 0.5), "1", 0.5, true},
 		"no class":          {&Classified{}, "", 0, false},
+		"text":              {&Recognized{Text: "abc", Score: 0.75}, "abc", 0.75, true},
+		"no text":           {&Recognized{}, "", 0, true},
 		"a vector":          {&Embedded{}, "", 0, false},
 	} {
 		score, ok := Score(test.p)

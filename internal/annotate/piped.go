@@ -40,21 +40,28 @@ func labeled(s *postprocess.StepResult) postprocess.Prediction {
 	for i, object := range s.Objects {
 		labels[i] = summary(object)
 	}
+	_, isText := s.Prediction.(*postprocess.TextLines)
 	return postprocess.WithLabels(s.Prediction, func(i int, label string) string {
-		if labels[i] == "" {
+		switch {
+		case labels[i] == "":
 			return label
+		case isText:
+			return labels[i]
 		}
 		return strings.TrimPrefix(label+": "+labels[i], ": ")
 	})
 }
 
-// summary is what the steps of an object say in a word.
+// summary is what the steps of an object say in a word: its text, or its classes.
 func summary(p *postprocess.Piped) string {
 	if p == nil {
 		return ""
 	}
 	var words []string
 	for i := range p.Steps {
+		if text, ok := p.Steps[i].Prediction.(*postprocess.Recognized); ok {
+			return text.Text
+		}
 		if word := postprocess.Word(p.Steps[i].Prediction); word != "" {
 			words = append(words, word)
 		}
