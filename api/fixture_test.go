@@ -242,7 +242,7 @@ type result struct {
 		Error string              `json:"error"`
 		Code  apierror.Code       `json:"code"`
 	} `json:"predictions"`
-	Timing map[string]float64 `json:"timing"`
+	Timing map[string]any `json:"timing"`
 }
 
 func (s *testServer) do(r *http.Request) result {

@@ -32,6 +32,7 @@ type modelInfo struct {
 	Exporter    string        `json:"exporter,omitempty"`
 	Assumptions []assumption  `json:"assumptions"`
 	Defaults    *defaults     `json:"defaults,omitempty"` // nil: unknown
+	Steps       []stepInfo    `json:"steps,omitempty"`    // of a pipeline
 	Versions    []versionInfo `json:"versions"`
 }
 
@@ -48,6 +49,13 @@ type defaults struct {
 type classThreshold struct {
 	Label string  `json:"label"`
 	Score float64 `json:"score"`
+}
+
+// stepInfo is a step of a pipeline.
+type stepInfo struct {
+	Name  string `json:"name"`
+	Model string `json:"model"`
+	Of    string `json:"of,omitempty"` // the step whose objects it sees; "" is the whole image
 }
 
 // assumption is a value of an inferred definition that nothing in the files says.
@@ -148,6 +156,10 @@ func describe(statuses []inference.Status) []modelInfo {
 		}
 		if v.Task != "" {
 			m.Task, m.Labels = v.Task, v.Labels
+			m.Steps = nil
+			for _, step := range v.Steps {
+				m.Steps = append(m.Steps, stepInfo{step.Name, step.Model, step.Of})
+			}
 			m.describeDefinition(v.Inferred)
 			m.Defaults = describeDefaults(v.Task, &v.Output)
 			if v.Undefined {

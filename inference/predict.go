@@ -243,7 +243,7 @@ func (v *version) packImage(ctx context.Context, work *imageWork, h *batcher.Han
 		return transform, placed, err
 	}
 	placed = transform
-	if area, whole := img.Area(); !area.Empty() && v.definition.Task.FindsObjects() {
+	if area, whole := img.Area(); !area.Empty() && v.definition.Task.HasObjects() {
 		placed = transform.Within(area.Min.X, area.Min.Y, whole.X, whole.Y)
 	}
 	watch.lap(StagePreprocess, &watch.Preprocess)

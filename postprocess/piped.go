@@ -1,8 +1,11 @@
 package postprocess
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 )
 
 // Piped holds the predictions of the steps of a pipeline for one image, or for one object of it.
@@ -15,6 +18,7 @@ type StepResult struct {
 	Name       string
 	Prediction Prediction
 	Objects    []*Piped // of each object, nil where it was not cropped; nil if no step is of its objects
+	Apart      bool     // objects are in pixels of the crop that the step saw, which was warped or turned, and not of the image
 }
 
 func (*Piped) prediction() {}
@@ -50,8 +54,13 @@ func (p *Piped) MarshalJSON() ([]byte, error) {
 // appendKey adds a name, which has no characters that need escapes.
 func appendKey(to []byte, name string) []byte { return fmt.Appendf(to, "%q", name) }
 
-// objectsKey is the key of the list of objects in the JSON of Objects.
-const objectsKey = "boxes"
+// objectsKey is the key of the list of objects in the JSON of a prediction.
+func objectsKey(p Prediction) string {
+	if _, ok := p.(*TextLines); ok {
+		return "lines"
+	}
+	return "boxes"
+}
 
 func (s *StepResult) marshal() ([]byte, error) {
 	data, err := json.Marshal(s.Prediction)
@@ -60,10 +69,11 @@ func (s *StepResult) marshal() ([]byte, error) {
 	}
 	var fields map[string]json.RawMessage
 	var objects []json.RawMessage
+	key := objectsKey(s.Prediction)
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(fields[objectsKey], &objects); err != nil {
+	if err := json.Unmarshal(fields[key], &objects); err != nil {
 		return nil, err
 	}
 	for i, of := range s.Objects {
@@ -77,7 +87,7 @@ func (s *StepResult) marshal() ([]byte, error) {
 		whole := append(objects[i][:len(objects[i])-1:len(objects[i])-1], ',') // without its brace
 		objects[i] = append(whole, more[1:]...)
 	}
-	if fields[objectsKey], err = json.Marshal(objects); err != nil {
+	if fields[key], err = json.Marshal(objects); err != nil {
 		return nil, err
 	}
 	return json.Marshal(fields)
@@ -95,6 +105,8 @@ func (s *StepResult) Keep(keep []bool) {
 		p.Boxes = keepOnly(p.Boxes, keep)
 	case *Posed:
 		p.Boxes = keepOnly(p.Boxes, keep)
+	case *TextLines:
+		p.Lines = keepOnly(p.Lines, keep)
 	}
 }
 
@@ -108,19 +120,67 @@ func keepOnly[T any](list []T, keep []bool) []T {
 	return out
 }
 
-// Corners returns those of an object, around it. ok is false if objects of the prediction have none but those of their boxes.
-func Corners(p Prediction, i int) (corners [4][2]float64, ok bool) {
-	if o, ok := p.(*Oriented); ok {
-		return o.Boxes[i].Corners, true
+// Score returns that of the best class, or of the text. ok is false for predictions that have neither for the whole image.
+func Score(p Prediction) (score float64, ok bool) {
+	switch p := p.(type) {
+	case *Classified:
+		if len(p.Top) > 0 {
+			return p.Top[0].Score, true
+		}
+	case *Recognized:
+		return p.Score, true
 	}
-	return corners, false
+	return 0, false
 }
 
-// Score returns that of the best class. ok is false for predictions that have no classes of the whole image.
-func Score(p Prediction) (score float64, ok bool) {
-	c, ok := p.(*Classified)
-	if !ok || len(c.Top) == 0 {
-		return 0, false
+// Word is the label of the best class, or the text; empty for predictions that have neither for the whole image.
+func Word(p Prediction) string {
+	switch p := p.(type) {
+	case *Classified:
+		if len(p.Top) > 0 {
+			return cmp.Or(p.Top[0].Label, strconv.Itoa(p.Top[0].Class))
+		}
+	case *Recognized:
+		return p.Text
 	}
-	return c.Top[0].Score, true
+	return ""
+}
+
+// WithLabels returns a copy of a prediction of objects with other labels.
+func WithLabels(p Prediction, label func(i int, label string) string) Prediction {
+	switch p := p.(type) {
+	case *Detected:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *Box) *Box { return b }, label)
+		return &out
+	case *Oriented:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *OrientedBox) *Box { return &b.Box }, label)
+		return &out
+	case *Segmented:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *Instance) *Box { return &b.Box }, label)
+		return &out
+	case *Posed:
+		out := *p
+		out.Boxes = relabeled(p.Boxes, func(b *PosedBox) *Box { return &b.Box }, label)
+		return &out
+	case *TextLines:
+		out := *p
+		out.Lines = slices.Clone(p.Lines)
+		for i := range out.Lines {
+			out.Lines[i].Text = label(i, out.Lines[i].Text)
+		}
+		return &out
+	}
+	return p
+}
+
+func relabeled[T any](list []T, box func(*T) *Box, label func(int, string) string) []T {
+	out := slices.Clone(list)
+	for i := range out {
+		b := box(&out[i])
+		b.Label = label(i, b.Label)
+	}
+	return out
 }

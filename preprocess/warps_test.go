@@ -160,7 +160,7 @@ func holdWarp(t *testing.T, img *Image, w Warping, c warpCase) {
 	if gw, gh := got.Size(); gw != c.Width || gh != c.Height {
 		t.Fatalf("%d×%d pixels, want %d×%d", gw, gh, c.Width, c.Height)
 	}
-	if err := near(shown(t, got), c.Pixels, 3); err != nil {
+	if err := near(shown(t, got), c.Pixels, 4); err != nil {
 		t.Error(err)
 	}
 }

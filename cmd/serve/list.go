@@ -89,6 +89,8 @@ func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error 
 		switch {
 		case m.Error != "":
 			t.Cells(terminal.Cell{Text: m.Name}, terminal.Cell{Text: "broken: " + m.Error, Style: terminal.Red})
+		case m.Task == repository.Pipeline:
+			t.Row(m.Name, string(m.Task), "none", m.Definition, m.License)
 		case versions == "":
 			t.Cells(terminal.Cell{Text: m.Name}, terminal.Cell{Text: string(m.Task)}, terminal.Cell{Text: "not fetched", Style: terminal.Dim},
 				terminal.Cell{Text: m.Definition}, terminal.Cell{Text: m.License})

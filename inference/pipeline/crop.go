@@ -25,7 +25,7 @@ type crop struct {
 func newCrop(c *repository.Crop, of *repository.Definition) (crop, error) {
 	out := crop{Crop: c}
 	switch {
-	case c.By == repository.CropQuad && of.Task != repository.OrientedDetection:
+	case c.By == repository.CropQuad && of.Task != repository.OrientedDetection && of.Task != repository.TextDetection:
 		return out, fmt.Errorf("crop.by: objects of model %s have no corners: its task is %s", of.Name, of.Task)
 	case c.By != repository.CropPoints:
 		return out, nil
@@ -112,7 +112,7 @@ func (c *crop) box(p postprocess.Prediction, i int) image.Rectangle {
 
 // quad returns how the corners of an object become those of a rectangle; nil if three of them lie on a line.
 func (c *crop) quad(p postprocess.Prediction, i int) *preprocess.Warping {
-	corners, _ := postprocess.Corners(p, i)
+	corners := p.(postprocess.Quadrilaterals).Quadrilateral(i)
 	width, height := preprocess.QuadSize(corners)
 	w, h := float64(width), float64(height)
 	m, ok := geometry.Perspective(corners, [4]geometry.Point{{0, 0}, {w, 0}, {w, h}, {0, h}})

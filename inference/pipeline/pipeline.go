@@ -151,7 +151,7 @@ func (p *Pipeline) find(name string) *step {
 
 // checkObjects checks whether the objects of an earlier step can be cropped as the step says.
 func (s *step) checkObjects(of *repository.Definition) (err error) {
-	if !of.Task.FindsObjects() {
+	if !of.Task.HasObjects() {
 		return fmt.Errorf("of: step %s finds no objects: the task of model %s is %s", s.Of, of.Name, of.Task)
 	}
 	for _, label := range s.Labels {
@@ -204,7 +204,9 @@ func (s *step) rows() int {
 }
 
 // hasScore reports whether predictions of a task have one score of the whole image.
-func hasScore(t repository.Task) bool { return t == repository.Classification }
+func hasScore(t repository.Task) bool {
+	return t == repository.Classification || t == repository.TextRecognition
+}
 
 // parametersOf lists the keys of parameters that are given.
 func parametersOf(p *repository.StepParameters) (keys []string) {
@@ -226,7 +228,9 @@ func applies(key string, t repository.Task) bool {
 	case "top_k":
 		return t == repository.Classification
 	case "encoding":
-		return t != repository.Classification
+		return !hasScore(t) && t != repository.TextDetection
+	case "score_threshold", "max_boxes":
+		return t.HasObjects()
 	}
 	return t.FindsObjects()
 }

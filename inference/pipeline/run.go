@@ -64,7 +64,7 @@ func (r *run) pipeline(ctx context.Context, p *Pipeline, prefix string, v *view)
 
 // step runs a step on a view, and those of its objects on these.
 func (r *run) step(ctx context.Context, s *step, prefix string, v *view) (result postprocess.StepResult, err error) {
-	result.Name = s.Name
+	result.Name, result.Apart = s.Name, v.warp != nil
 	if v.warp != nil && (s.nested != nil || len(s.children) > 0) {
 		img, free, err := r.materialize(ctx, v)
 		if err != nil {

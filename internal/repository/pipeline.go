@@ -86,7 +86,7 @@ func ArcFaceTarget() [][]float64 {
 }
 
 // reserved are the keys of objects in answers.
-var reserved = []string{"class", "label", "score", "x1", "y1", "x2", "y2", "corners", "cx", "cy", "w", "h", "angle", "mask", "keypoints", "error", "code"}
+var reserved = []string{"class", "label", "score", "x1", "y1", "x2", "y2", "corners", "cx", "cy", "w", "h", "angle", "mask", "keypoints", "text", "error", "code"}
 
 func (d *Definition) fillPipeline(given func(key string) bool) {
 	fillValue(&d.MaxCrops, DefaultMaxCrops, given("max_crops"))

@@ -97,12 +97,12 @@ type IndexEntry struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// Index lists the models and views; with ready, only those that are.
+// Index lists the models and views; with ready, only those that are. Pipelines have no tensors, and are not among them.
 func (s *Server) Index(ready bool) []IndexEntry {
 	list := []IndexEntry{}
 	for _, m := range s.engine.Models() {
 		usable := m.State == inference.Ready || m.State == inference.Unloaded
-		if ready && !usable {
+		if ready && !usable || !m.Task.TakesTensors() {
 			continue
 		}
 		state := map[inference.State]string{inference.Ready: "READY", inference.Unloaded: "READY", inference.Loading: "LOADING", inference.Unloading: "UNLOADING"}[m.State]

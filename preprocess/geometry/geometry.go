@@ -101,7 +101,7 @@ type Resampling struct {
 // Resample plans the resampling of an image for an input of a resolved definition.
 func Resample(in *repository.Input, img Image) Resampling {
 	r := Resampling{Source: img.bounds(), Size: TargetSize(in, img.Width, img.Height)}
-	r.Input = InputSize(in, r.Size)
+	r.Input = InputSize(in, img.Width, img.Height)
 	r.CropOffset.X, r.Target.Min.X, r.Target.Max.X = place(in, r.Size.X, r.Input.X)
 	r.CropOffset.Y, r.Target.Min.Y, r.Target.Max.Y = place(in, r.Size.Y, r.Input.Y)
 	if in.Resize == repository.CropFirst {
