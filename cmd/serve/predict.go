@@ -325,7 +325,7 @@ func (o *predictOptions) result(s bulk.Summary, skipped int, ended error) error 
 	return ended
 }
 
-// quietly is an error that is not shown, only told from others.
+// quietly is an error that is found by errors.Is and not shown.
 type quietly struct{ error }
 
 func (quietly) Error() string   { return "" }

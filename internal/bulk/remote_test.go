@@ -64,8 +64,8 @@ func TestServerIsAskedForAPrediction(t *testing.T) {
 	if r.URL.String() != "/vision/v1/models/pets/versions/3/predict?top_k=2" || r.Header.Get("Authorization") != "Bearer fovea_secret" || r.ContentLength != 5 {
 		t.Errorf("%s %v", r.URL, r.Header)
 	}
-	client, requests, _ = remote(t, func(o *RemoteOptions) { o.Version, o.Key = "", "" }, answers(200, "a picture"))
-	if drawn, err := client.Draw(t.Context(), []byte("image"), nil, "jpeg"); err != nil || string(drawn) != "a picture" {
+	client, requests, _ = remote(t, func(o *RemoteOptions) { o.Version, o.Key = "", "" }, answers(200, "a drawn image"))
+	if drawn, err := client.Draw(t.Context(), []byte("image"), nil, "jpeg"); err != nil || string(drawn) != "a drawn image" {
 		t.Errorf("%q %v", drawn, err)
 	}
 	if r := (*requests)[0]; r.URL.String() != "/vision/v1/models/pets/predict?annotate=jpeg&top_k=2" || r.Header.Get("Authorization") != "" {

@@ -17,7 +17,7 @@ import (
 // quality is that of JPEGs that are written.
 const quality = 95
 
-// formatOf is the format of pictures that are made of an image: JPEG of JPEG, and otherwise PNG.
+// formatOf is the format of what is made of an image: JPEG of JPEG, and otherwise PNG.
 func formatOf(data []byte) string {
 	if bytes.HasPrefix(data, []byte{0xff, 0xd8}) {
 		return "jpeg"
@@ -25,7 +25,7 @@ func formatOf(data []byte) string {
 	return "png"
 }
 
-// fileOf is the name of a picture that is made of an image: its own if that is usual for the format, otherwise with another ending, so that
+// fileOf is the name of what is made of an image: its own if that is usual for the format, otherwise with another ending, so that
 // two images never share one.
 func fileOf(rel, format string) string {
 	ending := strings.ToLower(filepath.Ext(rel))
@@ -126,7 +126,7 @@ func folderName(label string) string {
 // maxName is that of common file systems in bytes.
 const maxName = 200
 
-// Encode encodes a picture as png or jpeg.
+// Encode encodes an image as png or jpeg.
 func Encode(img image.Image, format string) ([]byte, error) {
 	var b bytes.Buffer
 	var err error
