@@ -32,7 +32,7 @@ func TestResultOnStandardOutput(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &got); status != 0 || err != nil || got.Label != "one" {
 		t.Errorf("JSON: %d %s %v\n%s", status, stderr, err, out)
 	}
-	if status, out, stderr := loadTest(t, "report", file, "--csv=-"); status != 0 || !strings.HasPrefix(out, "level,") {
+	if status, out, stderr := loadTest(t, "report", file, "--csv=-"); status != 0 || !strings.HasPrefix(out, "label,url,") {
 		t.Errorf("CSV: %d %s\n%s", status, stderr, out)
 	}
 	if status, _, stderr := loadTest(t, "--json=-", "--csv=-"); status != exitFailed || !strings.Contains(stderr, "standard output takes either") {
