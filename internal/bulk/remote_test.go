@@ -106,6 +106,9 @@ func TestServerThatRefusesForTheMoment(t *testing.T) {
 				t.Errorf("%s: waits %s", name, wait)
 			}
 		}
+		if strings.HasPrefix(name, "a redirect") && !strings.Contains(err.Error(), "to https://elsewhere.example/") {
+			t.Errorf("%s: %v", name, err)
+		}
 		if err != nil && strings.Contains(err.Error(), "fovea_secret") {
 			t.Errorf("%s: the error shows the key: %v", name, err)
 		}
