@@ -197,6 +197,11 @@ func (o *predictOptions) run(ctx context.Context, model string, paths []string) 
 	if err != nil {
 		return err
 	}
+	if o.annotate != "" {
+		if name := bulk.Overwritten(o.annotate, inputs); name != "" {
+			return fmt.Errorf("--annotate: %s would overwrite %s; give another folder", o.annotate, name)
+		}
+	}
 	progress := terminal.NewProgress(io.Discard, len(inputs), "images")
 	if !o.quiet {
 		progress = terminal.NewProgress(o.notes, len(inputs), "images")

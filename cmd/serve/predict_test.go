@@ -182,6 +182,12 @@ func TestPredictWithAnONNXFile(t *testing.T) {
 		}
 		_ = file.Close()
 	}
+	if err := os.Symlink(filepath.Join(dir, "in"), filepath.Join(dir, "same")); err != nil {
+		t.Fatal(err)
+	}
+	if _, notes, status := predictCLI(t, dir, filepath.Join(dir, "best.onnx"), filepath.Join(dir, "in"), "--annotate", filepath.Join(dir, "same")); status != 1 || !strings.Contains(notes, "would overwrite "+dir+"/in/red.jpg") {
+		t.Errorf("the folder of the images: %d %s", status, notes)
+	}
 	if _, _, status := predictCLI(t, dir, filepath.Join(dir, "none.onnx"), dir); status == 0 || status == 65 {
 		t.Errorf("a model that is not there: exit status %d", status)
 	}

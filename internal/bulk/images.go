@@ -38,6 +38,20 @@ func fileOf(rel, format string) string {
 	return rel + ".png"
 }
 
+// Overwritten returns the name of an image that annotated images in a folder would overwrite; empty if there is none.
+func Overwritten(dir string, inputs []Input) string {
+	for _, in := range inputs {
+		target, err := os.Stat(filepath.Join(dir, in.Rel))
+		if err != nil || in.Rel == "" || target.IsDir() {
+			continue
+		}
+		if image, err := os.Stat(in.Name); err == nil && os.SameFile(image, target) {
+			return in.Name
+		}
+	}
+	return ""
+}
+
 // annotate writes the image with its answer.
 func (r *run) annotate(ctx context.Context, j *job, data []byte) error {
 	format := formatOf(data)
