@@ -91,6 +91,7 @@ func TestServerThatRefusesForTheMoment(t *testing.T) {
 		"an image that cannot be decoded":     {[]http.HandlerFunc{refused(422, apierror.Undecodable)}, 1, apierror.Undecodable},
 		"a wrong key":                         {[]http.HandlerFunc{refused(401, apierror.Unauthenticated)}, 1, apierror.Unauthenticated},
 		"another server":                      {[]http.HandlerFunc{answers(200, "<html>")}, 1, apierror.NotFound},
+		"another server that speaks JSON":     {[]http.HandlerFunc{answers(200, "{}")}, 1, apierror.NotFound},
 		"another server without the route":    {[]http.HandlerFunc{answers(404, "<html>")}, 1, apierror.NotFound},
 		"a body that is too large for nginx":  {[]http.HandlerFunc{answers(413, "<html>")}, 1, apierror.BodyTooLarge},
 		"a redirect, which is not followed":   {[]http.HandlerFunc{answers(301, "", "Location", "https://elsewhere.example/")}, 1, apierror.NotFound},
