@@ -197,6 +197,11 @@ func (o *predictOptions) run(ctx context.Context, model string, paths []string) 
 	if err != nil {
 		return err
 	}
+	if o.annotate != "" {
+		if name := bulk.Overwritten(o.annotate, inputs); name != "" {
+			return fmt.Errorf("--annotate: %s would overwrite %s; give another folder", o.annotate, name)
+		}
+	}
 	progress := terminal.NewProgress(io.Discard, len(inputs), "images")
 	if !o.quiet {
 		progress = terminal.NewProgress(o.notes, len(inputs), "images")
@@ -325,7 +330,7 @@ func (o *predictOptions) result(s bulk.Summary, skipped int, ended error) error 
 	return ended
 }
 
-// quietly is an error that is not shown, only told from others.
+// quietly is an error that is found by errors.Is and not shown.
 type quietly struct{ error }
 
 func (quietly) Error() string   { return "" }

@@ -36,7 +36,7 @@ func rootCommand() *cobra.Command {
 
 // programOf is what is said of all commands.
 func programOf(root *cobra.Command) cli.Program {
-	return cli.Program{Root: root, Statuses: exitcode.Statuses(), Environment: []cli.Variable{{Name: "NO_COLOR", Meaning: "if set, nothing is colored"}}}
+	return cli.Program{Root: root, Statuses: exitcode.Statuses(0, exitcode.Failed, exitcode.Configuration, exitcode.Interrupted), Environment: []cli.Variable{{Name: "NO_COLOR", Meaning: "if set, nothing is colored"}}}
 }
 
 func configured(c *cobra.Command) (fleet.Config, error) {

@@ -64,8 +64,8 @@ func TestServerIsAskedForAPrediction(t *testing.T) {
 	if r.URL.String() != "/vision/v1/models/pets/versions/3/predict?top_k=2" || r.Header.Get("Authorization") != "Bearer fovea_secret" || r.ContentLength != 5 {
 		t.Errorf("%s %v", r.URL, r.Header)
 	}
-	client, requests, _ = remote(t, func(o *RemoteOptions) { o.Version, o.Key = "", "" }, answers(200, "a picture"))
-	if drawn, err := client.Draw(t.Context(), []byte("image"), nil, "jpeg"); err != nil || string(drawn) != "a picture" {
+	client, requests, _ = remote(t, func(o *RemoteOptions) { o.Version, o.Key = "", "" }, answers(200, "a drawn image"))
+	if drawn, err := client.Draw(t.Context(), []byte("image"), nil, "jpeg"); err != nil || string(drawn) != "a drawn image" {
 		t.Errorf("%q %v", drawn, err)
 	}
 	if r := (*requests)[0]; r.URL.String() != "/vision/v1/models/pets/predict?annotate=jpeg&top_k=2" || r.Header.Get("Authorization") != "" {
@@ -91,6 +91,7 @@ func TestServerThatRefusesForTheMoment(t *testing.T) {
 		"an image that cannot be decoded":     {[]http.HandlerFunc{refused(422, apierror.Undecodable)}, 1, apierror.Undecodable},
 		"a wrong key":                         {[]http.HandlerFunc{refused(401, apierror.Unauthenticated)}, 1, apierror.Unauthenticated},
 		"another server":                      {[]http.HandlerFunc{answers(200, "<html>")}, 1, apierror.NotFound},
+		"another server that speaks JSON":     {[]http.HandlerFunc{answers(200, "{}")}, 1, apierror.NotFound},
 		"another server without the route":    {[]http.HandlerFunc{answers(404, "<html>")}, 1, apierror.NotFound},
 		"a body that is too large for nginx":  {[]http.HandlerFunc{answers(413, "<html>")}, 1, apierror.BodyTooLarge},
 		"a redirect, which is not followed":   {[]http.HandlerFunc{answers(301, "", "Location", "https://elsewhere.example/")}, 1, apierror.NotFound},
@@ -105,6 +106,9 @@ func TestServerThatRefusesForTheMoment(t *testing.T) {
 			if wait < 2*time.Second && !strings.HasPrefix(name, "a proxy") || wait > maxPause {
 				t.Errorf("%s: waits %s", name, wait)
 			}
+		}
+		if strings.HasPrefix(name, "a redirect") && !strings.Contains(err.Error(), "to https://elsewhere.example/") {
+			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "fovea_secret") {
 			t.Errorf("%s: the error shows the key: %v", name, err)

@@ -201,7 +201,7 @@ func TestInterruptedRunKeepsWhatIsDone(t *testing.T) {
 	}
 }
 
-func TestPicturesAreWritten(t *testing.T) {
+func TestAnnotatedImagesAndCrops(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{"sub/a.JPG": "\xff\xd8a", "b.webp": "RIFFb", "b.png": "PNGb", "c.png": "\xff\xd8c"} {
 		lay(t, dir, name)

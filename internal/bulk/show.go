@@ -147,8 +147,10 @@ func (s *show) row(o object, room int) string {
 	return line.String()
 }
 
-// shown are the fields that the label, the score and the box stand for.
-var shown = []string{"label", "text", "name", "class", "score", "share", "x1", "y1", "x2", "y2"}
+// shown are the fields that the label, the score and the box stand for, and the size of the image. Of a rotated box, its sides and its
+// angle are enough.
+var shown = []string{"label", "text", "name", "class", "score", "share", "x1", "y1", "x2", "y2", "width", "height",
+	"corners", "cx", "cy"}
 
 // details are what a row has besides its label and its score, in short.
 func details(o object) string {

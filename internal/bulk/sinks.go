@@ -174,7 +174,7 @@ func cellText(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// flat names the fields of objects within an object by both names, and leaves out pictures.
+// flat names the fields of objects within an object by both names, and leaves out images.
 func flat(o object) (out object) {
 	for _, f := range o {
 		inner, err := parse(f.value)
@@ -183,7 +183,7 @@ func flat(o object) (out object) {
 			continue
 		}
 		for _, g := range inner {
-			if !isPicture(g.name) {
+			if !isImage(g.name) {
 				out = append(out, field{f.name + "." + g.name, g.value})
 			}
 		}
@@ -191,5 +191,5 @@ func flat(o object) (out object) {
 	return out
 }
 
-// isPicture reports whether a field of that name holds a picture or a map in base64.
-func isPicture(name string) bool { return name == "png" || name == "jpeg" || name == "raw" }
+// isImage reports whether a field of that name holds an image or a map in base64.
+func isImage(name string) bool { return name == "png" || name == "jpeg" || name == "raw" }

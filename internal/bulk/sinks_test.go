@@ -63,14 +63,14 @@ func TestTableOfEveryTask(t *testing.T) {
 	for name, want := range map[string][]string{
 		"classification": {"a.jpg  cat                       0.9000", "       class 4                   0.1000"},
 		"detection":      {"a.jpg  car, red                  0.7500  x 2–30, y 2–40"},
-		"oriented":       {"0.7500  x 2–30, y 2–40; 4 corners; cx 0; cy 0; w 0; h 0; angle 0.5"},
+		"oriented":       {"0.7500  x 2–30, y 2–40; w 0; h 0; angle 0.5"},
 		"masks":          {"0.7500  x 2–30, y 2–40; mask"},
 		"pose":           {"0.7500  x 2–30, y 2–40; 1 keypoints"},
 		"semantic":       {"a.jpg  road                      0.7500  area 3"},
 		"embedding":      {"a.jpg                                    vector of 6: 0.5 -0.25 1 0 …"},
-		"depth":          {"depth of 2 × 1; min 0.5; max 12; width 20; height 10"},
-		"anomaly":        {"a.jpg                            0.8750  anomalous true; map of 2 × 1; width 20; height 10"},
-		"image":          {"image of 6 × 5; width 3; height 2"},
+		"depth":          {"depth of 2 × 1; min 0.5; max 12\n"},
+		"anomaly":        {"a.jpg                            0.8750  anomalous true; map of 2 × 1\n"},
+		"image":          {"image of 6 × 5\n"},
 		"nothing":        {"a.jpg  nothing found"},
 	} {
 		got := output(t, func(b *bytes.Buffer) Sink { return NewTable(b, []Input{{Name: "a.jpg"}}) }, Result{Image: "a.jpg", Answer: answerOf(t, predictions()[name])})

@@ -4,6 +4,7 @@ package exitcode
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Failed is the status of an error that is none of the others.
@@ -27,16 +28,24 @@ type Status struct {
 	Meaning string
 }
 
-// Statuses lists the exit statuses that Of returns, for documentation.
-func Statuses() []Status {
-	return []Status{
-		{0, "success"},
-		{Failed, "an error, which the last line of standard error says; also wrong usage"},
-		{Data, "the work is done, but some of the input is unusable: images without a prediction, each listed"},
-		{Restart, "the process cannot recover from an error, such as a lost GPU; a restart may help"},
-		{Configuration, "the configuration, or what it names, is wrong; a restart does not help"},
-		{Interrupted, "a signal ended the program before it was done"},
+// meanings are those of the exit statuses that Of returns.
+var meanings = []Status{
+	{0, "success"},
+	{Failed, "an error, which the end of standard error says; also wrong usage"},
+	{Data, "the work is done, but some of the input is unusable: images without a prediction, each listed"},
+	{Restart, "the process cannot recover from an error, such as a lost GPU; a restart may help"},
+	{Configuration, "the configuration, or what it names, is wrong; a restart does not help"},
+	{Interrupted, "a signal ended the program before it was done"},
+}
+
+// Statuses lists exit statuses with their meanings, for documentation: those of codes, or without any all that Of returns.
+func Statuses(codes ...int) (list []Status) {
+	for _, s := range meanings {
+		if len(codes) == 0 || slices.Contains(codes, s.Code) {
+			list = append(list, s)
+		}
 	}
+	return list
 }
 
 type configuration struct{ error }

@@ -39,7 +39,7 @@ func NewProgress(w io.Writer, total int, what string) *Progress {
 
 // Update says how many things are done, and how many of these have failed.
 func (p *Progress) Update(done, failed int) {
-	if now := p.now(); p.active && now.Sub(p.drawn) >= redrawEvery {
+	if now := p.now(); p.active && done < p.total && now.Sub(p.drawn) >= redrawEvery {
 		p.drawn = now
 		p.draw(done, failed, now.Sub(p.start))
 	}

@@ -57,7 +57,7 @@ func OnTerminal(t testing.TB, cmd *exec.Cmd, columns int) (text string, status i
 	for {
 		n, err := end.Read(buffer)
 		_, _ = b.Write(buffer[:n])
-		if errors.Is(err, syscall.EIO) { // nobody has the terminal any more
+		if errors.Is(err, syscall.EIO) { // no process has the terminal any more
 			break
 		}
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 // quality is that of JPEGs that are written.
 const quality = 95
 
-// formatOf is the format of pictures that are made of an image: JPEG of JPEG, and otherwise PNG.
+// formatOf is the format of what is made of an image: JPEG of JPEG, and otherwise PNG.
 func formatOf(data []byte) string {
 	if bytes.HasPrefix(data, []byte{0xff, 0xd8}) {
 		return "jpeg"
@@ -25,7 +25,7 @@ func formatOf(data []byte) string {
 	return "png"
 }
 
-// fileOf is the name of a picture that is made of an image: its own if that is usual for the format, otherwise with another ending, so that
+// fileOf is the name of what is made of an image: its own if that is usual for the format, otherwise with another ending, so that
 // two images never share one.
 func fileOf(rel, format string) string {
 	ending := strings.ToLower(filepath.Ext(rel))
@@ -36,6 +36,20 @@ func fileOf(rel, format string) string {
 		return rel + ".jpg"
 	}
 	return rel + ".png"
+}
+
+// Overwritten returns the name of an image that annotated images in a folder would overwrite; empty if there is none.
+func Overwritten(dir string, inputs []Input) string {
+	for _, in := range inputs {
+		target, err := os.Stat(filepath.Join(dir, in.Rel))
+		if err != nil || in.Rel == "" || target.IsDir() {
+			continue
+		}
+		if image, err := os.Stat(in.Name); err == nil && os.SameFile(image, target) {
+			return in.Name
+		}
+	}
+	return ""
 }
 
 // annotate writes the image with its answer.
@@ -126,7 +140,7 @@ func folderName(label string) string {
 // maxName is that of common file systems in bytes.
 const maxName = 200
 
-// Encode encodes a picture as png or jpeg.
+// Encode encodes an image as png or jpeg.
 func Encode(img image.Image, format string) ([]byte, error) {
 	var b bytes.Buffer
 	var err error
