@@ -169,6 +169,7 @@ function setShown(change) {
   clearTimeout(later);
   if (again) later = setTimeout(predictAll, 250);
   draw();
+  drawFilter();
   drawAnswer();
   summarize();
   drawCode();
@@ -229,10 +230,7 @@ function drawFilter() {
   const place = document.getElementById('filter'), p = selected?.prediction;
   if (!place || !p) return;
   const focused = document.activeElement?.getAttribute('data-class') ?? null;
-  const filter = classFilter(p, shown, (hidden) => {
-    setShown({ hidden });
-    drawFilter();
-  });
+  const filter = classFilter(p, model, shown, (hidden) => setShown({ hidden }));
   place.replaceChildren(...(filter ? [filter] : []));
   if (focused !== null) /** @type {HTMLElement | null} */ (place.querySelector(`[data-class="${CSS.escape(focused)}"]`))?.focus();
 }
@@ -274,13 +272,16 @@ view.onPoint = (/** @type {{x: number, y: number} | null} */ point) => {
   }
 };
 
+let said = '';
+
 /** Says the result, also to those who do not see it. */
 function summarize() {
   const line = get('summary', HTMLElement), failed = items.list.filter((i) => i.state === 'failed').length;
   const words = selected ? inWordsOf(selected) : 'No image yet.';
   const many = items.list.length > 1 ? ` ${items.list.length} images${failed ? `, ${failed} failed` : ''}.` : '';
-  const text = selected ? `${selected.file.name}: ${words}.${many}` : words;
-  if (line.textContent !== text) line.textContent = text;
+  const blind = selected?.state === 'done' && !selected.bitmap ? ' This browser cannot show the image itself.' : '';
+  const text = selected ? `${selected.file.name}: ${words}${words.endsWith('…') ? '' : '.'}${blind}${many}` : words;
+  if (said !== text) line.textContent = said = text;
   get('canvas', HTMLCanvasElement).setAttribute('aria-label', selected ? `${selected.file.name}: ${words}` : 'No image yet');
 }
 

@@ -1,4 +1,5 @@
 // The images on the page, and their predictions.
+import { decodeImage } from './orientation.js';
 import { decode } from './prediction.js';
 import { predict, RequestError } from './server.js';
 
@@ -41,7 +42,7 @@ export class Items {
     const id = this.nextId++;
     let bitmap = null;
     try {
-      bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+      bitmap = await decodeImage(file);
     } catch {
       // the server says what is wrong with it, or knows a format that this browser does not
     }

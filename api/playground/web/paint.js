@@ -122,18 +122,22 @@ function replaced(to, scene, unit) {
   if (part > 0 && part < 1) fill(to, '#fff', part * width - unit, 0, 2 * unit, height);
 }
 
+const least = 0.01; // score of a class that is written over the image; the best one always is
+
 /** @param {Context} to @param {{class: number, label?: string, score: number}[]} list @param {number} unit */
 function labels(to, list, unit) {
-  list.forEach((c, i) => tag(to, `${nameOf(c)} ${c.score.toFixed(2)}`, 0, i * tagHeight * unit, classColor(c.class), unit, null));
+  list.filter((c, i) => i === 0 || c.score >= least).forEach((c, i) => tag(to, `${nameOf(c)} ${c.score.toFixed(2)}`, 0, i * tagHeight * unit, classColor(c.class), unit, null));
 }
 
 const lineWidth = 2, tagHeight = 18; // in pixels of the screen
 
+/** The object that stands out, if it is shown. @param {Scene} scene @param {{number: number}[]} list */
+const standing = (scene, list) => (list.some((v) => v.number === scene.hover) ? scene.hover : -1);
+
 /** @param {Context} to @param {Scene} scene @param {number} unit */
 function objects(to, scene, unit) {
-  const p = /** @type {Record<string, any>} */ (scene.prediction), { hover } = scene;
-  const list = visible(p, scene.model, scene.shown).reverse();
-  for (const { number, object } of list) mask(to, scene, number, object, unit);
+  const p = /** @type {Record<string, any>} */ (scene.prediction), list = visible(p, scene.model, scene.shown).reverse(), hover = standing(scene, list);
+  for (const { number, object } of list) mask(to, { ...scene, hover }, number, object, unit);
   for (const { number, object } of list) {
     to.globalAlpha = hover < 0 || hover === number ? 1 : 0.25;
     polygon(to, outline(object), classColor(object.class ?? 0), unit * (hover === number ? 2 : 1) * lineWidth);
@@ -214,8 +218,8 @@ const lineColor = [37, 99, 235];
 
 /** @param {Context} to @param {Scene} scene @param {number} unit */
 function lines(to, scene, unit) {
-  const p = /** @type {Record<string, any>} */ (scene.prediction), { hover } = scene;
-  for (const { number, object } of visible(p, scene.model, scene.shown).reverse()) {
+  const p = /** @type {Record<string, any>} */ (scene.prediction), list = visible(p, scene.model, scene.shown).reverse(), hover = standing(scene, list);
+  for (const { number, object } of list) {
     const corners = outline(object);
     if (corners.length === 0) continue;
     to.globalAlpha = hover < 0 || hover === number ? 1 : 0.25;

@@ -1,7 +1,7 @@
 // The result beside the image: controls, the list of objects or classes, and the times of the stages.
 import { classColor, css, decodeVector } from './decode.js';
 import { bar, count, facts, make, short } from './dom.js';
-import { kindOf, nameOf, shownPart, threshold, visible } from './prediction.js';
+import { classesOf, kindOf, nameOf, shownPart, threshold, visible } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Shown} Shown
@@ -57,29 +57,26 @@ export function sliders(p, model, shown, change) {
 
 /**
  * Makes the filter of classes, if there are several.
- * @param {Prediction} p @param {Shown} shown @param {(hidden: Set<string>) => void} change
+ * @param {Prediction} p @param {Model | null} model @param {Shown} shown @param {(hidden: Set<string>) => void} change
  * @returns {HTMLElement | null}
  */
-export function classFilter(p, shown, change) {
+export function classFilter(p, model, shown, change) {
   const kind = kindOf(p);
   if (kind !== 'boxes' && kind !== 'semantic') return null;
-  /** @type {Map<string, number>} */
-  const classes = new Map();
-  for (const object of p.boxes ?? p.classes) if (!classes.has(nameOf(object))) classes.set(nameOf(object), object.class ?? 0);
-  if (classes.size < 2) return null;
-  const names = [...classes.keys()];
+  const classes = classesOf(p, model, shown);
+  if (classes.length < 2 && shown.hidden.size === 0) return null;
   const toggle = (/** @type {string} */ name) => {
     const hidden = new Set(shown.hidden);
     if (!hidden.delete(name)) hidden.add(name);
     change(hidden);
   };
-  const chips = names.map((name) => make('button', { type: 'button', class: 'chip', 'aria-pressed': String(!shown.hidden.has(name)), 'data-class': name, click: () => toggle(name) },
-    swatch(classes.get(name) ?? 0), name));
+  const chips = classes.map(({ name, number, count }) => make('button', { type: 'button', class: 'chip', 'aria-pressed': String(!shown.hidden.has(name)),
+    'data-class': name, click: () => toggle(name) }, swatch(number), kind === 'boxes' ? `${name} ${count}` : name));
   return make('fieldset', { class: 'filter' }, make('legend', {}, 'Classes'),
     make('div', { class: 'chips' }, ...chips),
     make('div', { class: 'links' },
       make('button', { type: 'button', class: 'link', id: 'show-all', click: () => change(new Set()) }, 'Show all'),
-      make('button', { type: 'button', class: 'link', id: 'hide-all', click: () => change(new Set(names)) }, 'Hide all')));
+      make('button', { type: 'button', class: 'link', id: 'hide-all', click: () => change(new Set(classes.map((c) => c.name))) }, 'Hide all')));
 }
 
 /** @param {number} number */

@@ -89,6 +89,24 @@ export function shownParameters(model, shown) {
 }
 
 /**
+ * Counts the objects of each class that reach the threshold, or the classes of a map, the most frequent first.
+ * @param {Prediction} p @param {Model | null} model @param {Shown} shown
+ * @returns {{name: string, number: number, count: number}[]}
+ */
+export function classesOf(p, model, shown) {
+  /** @type {Map<string, {name: string, number: number, count: number}>} */
+  const classes = new Map();
+  for (const object of p.boxes ?? p.classes ?? []) {
+    const name = nameOf(object), reaches = object.score === undefined || object.score >= threshold(model, shown, object.label);
+    if (!reaches && !shown.hidden.has(name)) continue;
+    const entry = classes.get(name) ?? { name, number: object.class ?? 0, count: 0 };
+    entry.count += reaches ? 1 : 0;
+    classes.set(name, entry);
+  }
+  return [...classes.values()].sort((a, b) => b.count - a.count);
+}
+
+/**
  * Returns the objects that are shown, with their numbers in the prediction.
  * @param {Prediction} p @param {Model | null} model @param {Shown} shown
  * @returns {{number: number, object: Record<string, any>}[]}
