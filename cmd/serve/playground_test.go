@@ -335,6 +335,9 @@ func testSimilarity(t *testing.T, b *tab, _ *process) {
 	if want := "1.000 1.000 0.000 1.000 1.000 0.000 0.000 0.000 1.000"; strings.Join(got, " ") != want {
 		t.Errorf("similarity %v, want %s", got, want)
 	}
+	b.choose("colors")
+	b.says("red.png: red 1.00. 3 images.")
+	b.until("document.querySelector('#similarity').hidden && document.querySelector('#code-curl').textContent.includes('colors/predict')")
 }
 
 // testCode: the command that the page shows gives what it shows.

@@ -122,6 +122,7 @@ function query() {
 function predictAll() {
   asked = query();
   for (const item of items.list) item.state = 'waiting';
+  get('similarity', HTMLElement).hidden = true;
   showSelected(true);
   drawSheet();
   void items.predict(items.list, asked, true).then(compareAll);

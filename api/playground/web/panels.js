@@ -172,7 +172,7 @@ export function timing(a, elapsed) {
  * @param {number[][]} similarity @param {{name: string, picture: HTMLCanvasElement}[]} images
  */
 export function matrix(similarity, images) {
-  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.picture)));
+  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.picture, make('span', { class: 'unseen' }, image.name))));
   const rows = similarity.map((row, i) => make('tr', {}, make('th', { scope: 'row' }, images[i].name), ...row.map((v) => {
     const cell = make('td', { class: v > 0.55 ? 'high' : '' }, v.toFixed(3));
     cell.style.background = `rgb(37 99 235 / ${Math.max(0, v) ** 2})`;
