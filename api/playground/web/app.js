@@ -7,7 +7,7 @@ import { Items } from './items.js';
 import { Live } from './live.js';
 import { drawn, paint } from './paint.js';
 import { answer, classFilter, matrix, sliders, timing } from './panels.js';
-import { inWords, objectAt, parameters, readout, shownParameters, shownPart, visible } from './prediction.js';
+import { inWords, listed, objectAt, parameters, readout, shownParameters, shownPart, visible } from './prediction.js';
 import * as server from './server.js';
 import { View } from './view.js';
 
@@ -192,7 +192,7 @@ function select(item) {
 /** @param {Item} item @returns {import('./paint.js').Scene} */
 function scene(item) {
   const [width, height] = items.size(item);
-  return { bitmap: item.bitmap, width, height, prediction: item.prediction, decoded: item.decoded, model, shown, hover, layers: item.layers };
+  return { bitmap: item.bitmap, width, height, prediction: item.prediction, decoded: item.decoded, model, shown, hover };
 }
 
 /** @param {boolean} keep the zoom */
@@ -219,7 +219,7 @@ function draw() {
 }
 
 function drawControls() {
-  const place = get('controls', HTMLElement), p = selected?.prediction;
+  const place = get('controls', HTMLElement), p = selected?.prediction && listed(selected.prediction);
   if (!p) return place.replaceChildren();
   const focused = document.activeElement?.id ?? '';
   place.replaceChildren(...sliders(p, model, shown, setShown), make('div', { id: 'filter' }));
@@ -228,7 +228,7 @@ function drawControls() {
 }
 
 function drawFilter() {
-  const place = document.getElementById('filter'), p = selected?.prediction;
+  const place = document.getElementById('filter'), p = selected?.prediction && listed(selected.prediction);
   if (!place || !p) return;
   const focused = document.activeElement?.getAttribute('data-class') ?? null;
   const filter = classFilter(p, model, shown, (hidden) => setShown({ hidden }));
@@ -267,8 +267,9 @@ view.onPoint = (/** @type {{x: number, y: number} | null} */ point) => {
   const at = `x ${Math.floor(point.x)}, y ${Math.floor(point.y)}`;
   const value = p && item.decoded ? readout(p, item.decoded, point.x / width, point.y / height) : '';
   line.textContent = value ? `${at}: ${value}` : at;
-  if (p && (p.boxes || p.lines)) {
-    setHover(objectAt(visible(p, model, shown), point.x, point.y));
+  const objects = p && listed(p);
+  if (objects?.boxes || objects?.lines) {
+    setHover(objectAt(visible(objects, model, shown), point.x, point.y));
     if (hover >= 0) document.querySelector(`.object[data-number="${hover}"]`)?.scrollIntoView({ block: 'nearest' });
   }
 };

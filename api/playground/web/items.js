@@ -1,6 +1,6 @@
 // The images on the page, and their predictions.
 import { decodeImage } from './orientation.js';
-import { decode } from './prediction.js';
+import { decode, sizeOf } from './prediction.js';
 import { predict, RequestError } from './server.js';
 
 /**
@@ -14,7 +14,6 @@ import { predict, RequestError } from './server.js';
  * @property {import('./server.js').Prediction | null} prediction
  * @property {import('./prediction.js').Decoded | null} decoded
  * @property {number} elapsed milliseconds from the request to the response
- * @property {Map<string, OffscreenCanvas>} layers
  */
 
 const parallel = 4; // requests at a time
@@ -46,7 +45,7 @@ export class Items {
     } catch {
       // the server says what is wrong with it, or knows a format that this browser does not
     }
-    return { id, file, bitmap, state: 'waiting', error: '', answer: null, prediction: null, decoded: null, elapsed: 0, layers: new Map() };
+    return { id, file, bitmap, state: 'waiting', error: '', answer: null, prediction: null, decoded: null, elapsed: 0 };
   }
 
   clear() {
@@ -63,8 +62,7 @@ export class Items {
 
   /** @param {Item} item @returns {[number, number]} width and height as the server has them */
   size(item) {
-    const p = item.prediction;
-    return [p?.width ?? item.bitmap?.width ?? 640, p?.height ?? item.bitmap?.height ?? 480];
+    return (item.prediction && sizeOf(item.prediction)) ?? [item.bitmap?.width ?? 640, item.bitmap?.height ?? 480];
   }
 
   /**
@@ -89,7 +87,6 @@ export class Items {
       const { answer, elapsed } = await predict(path, item.file, signal);
       const prediction = answer.predictions[0], decoded = await decode(prediction);
       if (signal.aborted) return;
-      item.layers.clear();
       Object.assign(item, { state: 'done', error: '', answer, prediction, decoded, elapsed });
     } catch (err) {
       if (signal.aborted) return;

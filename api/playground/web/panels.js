@@ -1,7 +1,7 @@
 // The result beside the image: controls, the list of objects or classes, and the times of the stages.
 import { classColor, css, decodeVector } from './decode.js';
 import { bar, count, facts, make, short } from './dom.js';
-import { classesOf, kindOf, nameOf, shownPart, threshold, visible } from './prediction.js';
+import { classesOf, details, kindOf, nameOf, parts, shownPart, threshold, visible } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Shown} Shown
@@ -112,6 +112,10 @@ export function answer(p, model, shown, hover) {
         make('span', { class: 'value' }, p.score.toFixed(3)), bar(p.score)))];
     case 'image':
       return [facts([['Image', `${p.image.width} × ${p.image.height}`], ['Sent', `${p.width} × ${p.height}`]])];
+    case 'text':
+      return [facts([['Text', p.text], ['Score', p.score?.toFixed(3)]])];
+    case 'steps':
+      return parts(p).flatMap(([name, part]) => [make('h3', {}, name), ...answer(part, model, shown, hover)]);
     case 'other':
       return [make('pre', { class: 'scroll', tabindex: 0 }, JSON.stringify(p, null, 1))];
   }
@@ -123,7 +127,7 @@ function objects(p, model, shown, hover) {
   const list = visible(p, model, shown);
   if (list.length === 0) return make('p', { class: 'hint' }, 'Nothing reaches this score. Move the slider to the left.');
   const rows = list.map(({ number, object }) => {
-    const text = p.lines ? object.text || 'line' : nameOf(object);
+    const found = details(object), text = p.lines ? object.text || found || 'line' : found ? `${nameOf(object)}: ${found}` : nameOf(object);
     const on = () => hover(number), off = () => hover(-1);
     const place = object.x1 === undefined ? '' : `${short(object.x1)}, ${short(object.y1)} to ${short(object.x2)}, ${short(object.y2)}`;
     return make('li', {}, make('button', { type: 'button', class: 'object', 'data-number': number, title: place, pointerenter: on, pointerleave: off, focus: on, blur: off },
