@@ -88,14 +88,16 @@ async function refreshModels() {
 
 async function chooseModel() {
   const name = modelChoice.value;
-  model = null;
+  /** @type {server.Model | null} */
+  let found = null;
   try {
-    if (name) model = await server.model(name);
+    if (name) found = await server.model(name);
   } catch (err) {
     if (!(err instanceof server.RequestError)) throw err;
     tell(err.message);
   }
   if (name !== modelChoice.value) return; // another one was chosen meanwhile
+  model = found;
   const ready = (model?.versions ?? []).filter((v) => v.state === 'ready').map((v) => v.version).reverse();
   versionChoice.replaceChildren(make('option', { value: '' }, 'latest'), ...ready.map((v) => make('option', { value: v }, v)));
   get('card-body', HTMLElement).replaceChildren(...card(model));
