@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients test-playground test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,9 @@ race: setup test-servers ## test everything with the race detector
 
 test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
 	@scripts/clients-test
+
+test-playground: setup #+ try the playground in Chromium (docs/playground.md), which it installs if there is none
+	@scripts/playground-test
 
 test-training: build #+ test training/ on the CPU, with the packages of its lock file (docs/training.md)
 	@scripts/training test $(ARGS)

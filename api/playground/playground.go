@@ -65,6 +65,9 @@ func New() *Page {
 // Has reports whether a path is that of the page or one of its files.
 func (p *Page) Has(path string) bool { return p.files[path].data != nil }
 
+// Files returns how many files there are, the page itself included.
+func (p *Page) Files() int { return len(p.files) }
+
 // ServeHTTP serves a file, for which Has is true.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := p.files[r.URL.Path]

@@ -7,7 +7,7 @@ import { Items } from './items.js';
 import { Live } from './live.js';
 import { drawn, paint } from './paint.js';
 import { answer, classFilter, matrix, sliders, timing } from './panels.js';
-import { inWords, objectAt, parameters, readout, shownParameters, shownPart, visible } from './prediction.js';
+import { inWords, listed, objectAt, parameters, readout, shownParameters, shownPart, visible } from './prediction.js';
 import * as server from './server.js';
 import { View } from './view.js';
 
@@ -88,14 +88,16 @@ async function refreshModels() {
 
 async function chooseModel() {
   const name = modelChoice.value;
-  model = null;
+  /** @type {server.Model | null} */
+  let found = null;
   try {
-    if (name) model = await server.model(name);
+    if (name) found = await server.model(name);
   } catch (err) {
     if (!(err instanceof server.RequestError)) throw err;
     tell(err.message);
   }
   if (name !== modelChoice.value) return; // another one was chosen meanwhile
+  model = found;
   const ready = (model?.versions ?? []).filter((v) => v.state === 'ready').map((v) => v.version).reverse();
   versionChoice.replaceChildren(make('option', { value: '' }, 'latest'), ...ready.map((v) => make('option', { value: v }, v)));
   get('card-body', HTMLElement).replaceChildren(...card(model));
@@ -122,6 +124,7 @@ function query() {
 function predictAll() {
   asked = query();
   for (const item of items.list) item.state = 'waiting';
+  get('similarity', HTMLElement).hidden = true;
   showSelected(true);
   drawSheet();
   void items.predict(items.list, asked, true).then(compareAll);
@@ -169,6 +172,7 @@ function setShown(change) {
   clearTimeout(later);
   if (again) later = setTimeout(predictAll, 250);
   draw();
+  drawFilter();
   drawAnswer();
   summarize();
   drawCode();
@@ -190,7 +194,7 @@ function select(item) {
 /** @param {Item} item @returns {import('./paint.js').Scene} */
 function scene(item) {
   const [width, height] = items.size(item);
-  return { bitmap: item.bitmap, width, height, prediction: item.prediction, decoded: item.decoded, model, shown, hover, layers: item.layers };
+  return { bitmap: item.bitmap, width, height, prediction: item.prediction, decoded: item.decoded, model, shown, hover };
 }
 
 /** @param {boolean} keep the zoom */
@@ -217,7 +221,7 @@ function draw() {
 }
 
 function drawControls() {
-  const place = get('controls', HTMLElement), p = selected?.prediction;
+  const place = get('controls', HTMLElement), p = selected?.prediction && listed(selected.prediction);
   if (!p) return place.replaceChildren();
   const focused = document.activeElement?.id ?? '';
   place.replaceChildren(...sliders(p, model, shown, setShown), make('div', { id: 'filter' }));
@@ -226,13 +230,10 @@ function drawControls() {
 }
 
 function drawFilter() {
-  const place = document.getElementById('filter'), p = selected?.prediction;
+  const place = document.getElementById('filter'), p = selected?.prediction && listed(selected.prediction);
   if (!place || !p) return;
   const focused = document.activeElement?.getAttribute('data-class') ?? null;
-  const filter = classFilter(p, shown, (hidden) => {
-    setShown({ hidden });
-    drawFilter();
-  });
+  const filter = classFilter(p, model, shown, (hidden) => setShown({ hidden }));
   place.replaceChildren(...(filter ? [filter] : []));
   if (focused !== null) /** @type {HTMLElement | null} */ (place.querySelector(`[data-class="${CSS.escape(focused)}"]`))?.focus();
 }
@@ -268,19 +269,23 @@ view.onPoint = (/** @type {{x: number, y: number} | null} */ point) => {
   const at = `x ${Math.floor(point.x)}, y ${Math.floor(point.y)}`;
   const value = p && item.decoded ? readout(p, item.decoded, point.x / width, point.y / height) : '';
   line.textContent = value ? `${at}: ${value}` : at;
-  if (p && (p.boxes || p.lines)) {
-    setHover(objectAt(visible(p, model, shown), point.x, point.y));
+  const objects = p && listed(p);
+  if (objects?.boxes || objects?.lines) {
+    setHover(objectAt(visible(objects, model, shown), point.x, point.y));
     if (hover >= 0) document.querySelector(`.object[data-number="${hover}"]`)?.scrollIntoView({ block: 'nearest' });
   }
 };
+
+let said = '';
 
 /** Says the result, also to those who do not see it. */
 function summarize() {
   const line = get('summary', HTMLElement), failed = items.list.filter((i) => i.state === 'failed').length;
   const words = selected ? inWordsOf(selected) : 'No image yet.';
   const many = items.list.length > 1 ? ` ${items.list.length} images${failed ? `, ${failed} failed` : ''}.` : '';
-  const text = selected ? `${selected.file.name}: ${words}.${many}` : words;
-  if (line.textContent !== text) line.textContent = text;
+  const blind = selected?.state === 'done' && !selected.bitmap ? ' This browser cannot show the image itself.' : '';
+  const text = selected ? `${selected.file.name}: ${words}${words.endsWith('…') ? '' : '.'}${blind}${many}` : words;
+  if (said !== text) line.textContent = said = text;
   get('canvas', HTMLCanvasElement).setAttribute('aria-label', selected ? `${selected.file.name}: ${words}` : 'No image yet');
 }
 

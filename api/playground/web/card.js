@@ -21,6 +21,7 @@ export function card(model) {
     ['Definition', definition(model)],
     ['Unreadable', model.unreadable],
     ['Defaults', defaults(model)],
+    ['Steps', model.steps?.map((s) => `${s.name}: ${s.model}${s.of ? ` of ${s.of}` : ''}`).join('; ')],
   ])];
   if (model.assumptions.length > 0) {
     parts.push(make('h3', {}, 'Assumptions'), make('p', { class: 'hint' }, 'No file says these values. If results are wrong, look here first.'));
@@ -46,13 +47,13 @@ function defaults(model) {
 function describe(v) {
   const { image } = v, tensors = (/** @type {import('./server.js').Tensor[]} */ list) =>
     (list ?? []).map((t) => `${t.name} ${t.dtype} [${t.shape.map((n) => (n < 0 ? '?' : n)).join(', ')}]`).join('; ');
-  const size = image.width && image.height ? `${image.width} × ${image.height}` : 'of open size';
-  const normal = image.scale === undefined ? '' :
+  const size = image?.width && image.height ? `${image.width} × ${image.height}` : 'of open size';
+  const normal = image?.scale === undefined ? '' :
     `, (v × ${Number(image.scale.toPrecision(6))} − ${list(image.mean)}) ÷ ${list(image.std)}`;
   return facts([
     ['Error', v.error],
     ['Device', v.device + (v.partly_cpu ? ', partly on the CPU' : '')],
-    ['Image', v.device && `${size}, ${image.resize}, ${image.color}, ${image.layout}, ${image.dtype}${normal}`],
+    ['Image', v.device && image?.dtype && `${size}, ${image.resize}, ${image.color}, ${image.layout}, ${image.dtype}${normal}`],
     ['Inputs', tensors(v.inputs)],
     ['Outputs', tensors(v.outputs)],
     ['Batches', v.max_batch ? `up to ${count(v.max_batch, 'image')}` : ''],

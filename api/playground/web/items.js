@@ -1,5 +1,6 @@
 // The images on the page, and their predictions.
-import { decode } from './prediction.js';
+import { decodeImage } from './orientation.js';
+import { decode, sizeOf } from './prediction.js';
 import { predict, RequestError } from './server.js';
 
 /**
@@ -13,7 +14,6 @@ import { predict, RequestError } from './server.js';
  * @property {import('./server.js').Prediction | null} prediction
  * @property {import('./prediction.js').Decoded | null} decoded
  * @property {number} elapsed milliseconds from the request to the response
- * @property {Map<string, OffscreenCanvas>} layers
  */
 
 const parallel = 4; // requests at a time
@@ -41,11 +41,11 @@ export class Items {
     const id = this.nextId++;
     let bitmap = null;
     try {
-      bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
+      bitmap = await decodeImage(file);
     } catch {
       // the server says what is wrong with it, or knows a format that this browser does not
     }
-    return { id, file, bitmap, state: 'waiting', error: '', answer: null, prediction: null, decoded: null, elapsed: 0, layers: new Map() };
+    return { id, file, bitmap, state: 'waiting', error: '', answer: null, prediction: null, decoded: null, elapsed: 0 };
   }
 
   clear() {
@@ -62,8 +62,7 @@ export class Items {
 
   /** @param {Item} item @returns {[number, number]} width and height as the server has them */
   size(item) {
-    const p = item.prediction;
-    return [p?.width ?? item.bitmap?.width ?? 640, p?.height ?? item.bitmap?.height ?? 480];
+    return (item.prediction && sizeOf(item.prediction)) ?? [item.bitmap?.width ?? 640, item.bitmap?.height ?? 480];
   }
 
   /**
@@ -88,7 +87,6 @@ export class Items {
       const { answer, elapsed } = await predict(path, item.file, signal);
       const prediction = answer.predictions[0], decoded = await decode(prediction);
       if (signal.aborted) return;
-      item.layers.clear();
       Object.assign(item, { state: 'done', error: '', answer, prediction, decoded, elapsed });
     } catch (err) {
       if (signal.aborted) return;

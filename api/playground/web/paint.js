@@ -1,6 +1,6 @@
 // Draws predictions over images. What is on the screen and in saved images is drawn by the same code.
 import { classColor, contrast, css, decodeMask, heatColor } from './decode.js';
-import { kindOf, maskOf, nameOf, outline, pointShown, shownPart, threshold, visible } from './prediction.js';
+import { details, kindOf, listed, maskOf, nameOf, nothingDecoded, outline, parts, pointShown, shownPart, threshold, visible } from './prediction.js';
 
 /**
  * @typedef {import('./decode.js').Color} Color
@@ -14,7 +14,6 @@ import { kindOf, maskOf, nameOf, outline, pointShown, shownPart, threshold, visi
  * @property {import('./server.js').Model | null} model
  * @property {import('./prediction.js').Shown} shown
  * @property {number} hover the number of the object that stands out; -1: none
- * @property {Map<string, OffscreenCanvas>} layers what was drawn before
  */
 
 /**
@@ -24,10 +23,16 @@ import { kindOf, maskOf, nameOf, outline, pointShown, shownPart, threshold, visi
  * @param {number} unit pixels of the image in one of the screen: lines and text keep their size there
  */
 export function paint(to, scene, unit) {
-  const { bitmap, width, height, prediction } = scene;
+  const { bitmap, width, height } = scene;
   if (bitmap) to.drawImage(bitmap, 0, 0, width, height);
   else fill(to, '#888', 0, 0, width, height);
-  if (!prediction || !scene.decoded) return;
+  overlay(to, scene, unit);
+}
+
+/** Draws a prediction over its image. @param {Context} to @param {Scene} scene @param {number} unit @returns {void} */
+function overlay(to, scene, unit) {
+  const { prediction, decoded } = scene;
+  if (!prediction || !decoded) return;
   switch (kindOf(prediction)) {
     case 'classes': return labels(to, shownPart(prediction, scene.model, scene.shown).top, unit);
     case 'boxes': return objects(to, scene, unit);
@@ -36,6 +41,11 @@ export function paint(to, scene, unit) {
     case 'anomaly': return anomaly(to, scene, unit);
     case 'semantic': return layer(to, scene, `classes ${[...scene.shown.hidden].join('\n')}`, () => classMap(scene));
     case 'image': return replaced(to, scene, unit);
+    case 'text': return tag(to, prediction.text, 0, 0, lineColor, unit, scene);
+    case 'steps':
+      for (const [name, part] of parts(prediction)) {
+        overlay(to, { ...scene, prediction: part, decoded: decoded.parts.get(name) ?? null, hover: part === listed(prediction) ? scene.hover : -1 }, unit);
+      }
   }
 }
 
@@ -50,10 +60,11 @@ function fill(to, style, x, y, w, h) {
  * @param {Context} to @param {Scene} scene @param {string} name @param {() => OffscreenCanvas} draw
  */
 function layer(to, scene, name, draw) {
-  let picture = scene.layers.get(name);
+  const layers = scene.decoded?.layers ?? new Map();
+  let picture = layers.get(name);
   if (!picture) {
-    scene.layers.clear();
-    scene.layers.set(name, (picture = draw()));
+    layers.clear(); // only the last one is kept
+    layers.set(name, (picture = draw()));
   }
   to.globalAlpha = scene.shown.opacity;
   to.drawImage(picture, 0, 0, scene.width, scene.height);
@@ -122,30 +133,50 @@ function replaced(to, scene, unit) {
   if (part > 0 && part < 1) fill(to, '#fff', part * width - unit, 0, 2 * unit, height);
 }
 
+const least = 0.01; // score of a class that is written over the image; the best one always is
+
 /** @param {Context} to @param {{class: number, label?: string, score: number}[]} list @param {number} unit */
 function labels(to, list, unit) {
-  list.forEach((c, i) => tag(to, `${nameOf(c)} ${c.score.toFixed(2)}`, 0, i * tagHeight * unit, classColor(c.class), unit, null));
+  list.filter((c, i) => i === 0 || c.score >= least).forEach((c, i) => tag(to, `${nameOf(c)} ${c.score.toFixed(2)}`, 0, i * tagHeight * unit, classColor(c.class), unit, null));
 }
 
 const lineWidth = 2, tagHeight = 18; // in pixels of the screen
 
+/** The object that stands out, if it is shown. @param {Scene} scene @param {{number: number}[]} list */
+const standing = (scene, list) => (list.some((v) => v.number === scene.hover) ? scene.hover : -1);
+
 /** @param {Context} to @param {Scene} scene @param {number} unit */
 function objects(to, scene, unit) {
-  const p = /** @type {Record<string, any>} */ (scene.prediction), { hover } = scene;
-  const list = visible(p, scene.model, scene.shown).reverse();
-  for (const { number, object } of list) mask(to, scene, number, object, unit);
+  const p = /** @type {Record<string, any>} */ (scene.prediction), list = visible(p, scene.model, scene.shown).reverse(), hover = standing(scene, list);
+  for (const { number, object } of list) mask(to, { ...scene, hover }, number, object, unit);
   for (const { number, object } of list) {
     to.globalAlpha = hover < 0 || hover === number ? 1 : 0.25;
     polygon(to, outline(object), classColor(object.class ?? 0), unit * (hover === number ? 2 : 1) * lineWidth);
+    within(to, scene, object, unit);
     if (object.keypoints) skeleton(to, object.keypoints, p.skeleton ?? [], scene.shown, unit);
   }
   for (const { number, object } of list) {
     to.globalAlpha = hover < 0 || hover === number ? 1 : 0.15;
     const [x, y] = object.corners ? highest(object.corners) : [object.x1, object.y1];
     const score = object.score === undefined ? '' : ' ' + object.score.toFixed(2);
-    tag(to, nameOf(object) + score, x, y - tagHeight * unit, classColor(object.class ?? 0), unit, scene);
+    tag(to, nameOf(object) + score + suffix(object), x, y - tagHeight * unit, classColor(object.class ?? 0), unit, scene);
   }
   to.globalAlpha = 1;
+}
+
+/** @param {Record<string, any>} object */
+function suffix(object) {
+  const found = details(object);
+  return found ? ': ' + found : '';
+}
+
+/** Draws what later steps have found in an object, where that is in pixels of the image. @param {Context} to @param {Scene} scene @param {Record<string, any>} object @param {number} unit */
+function within(to, scene, object, unit) {
+  for (const [, part] of parts(object)) {
+    if ((part.boxes || part.lines) && part.width === scene.width && part.height === scene.height) {
+      overlay(to, { ...scene, prediction: part, decoded: nothingDecoded(), hover: -1 }, unit);
+    }
+  }
 }
 
 /** @param {[number, number][]} corners */
@@ -161,9 +192,9 @@ function mask(to, scene, number, object, unit) {
     for (const part of encoded.polygon) trace(to, outline({ polygon: part })), to.fill('evenodd');
   } else if (encoded.counts !== undefined) {
     const name = `mask ${number}`;
-    let drawn = scene.layers.get(name);
+    let drawn = scene.decoded.layers.get(name);
     const m = maskOf(scene.decoded, number, encoded);
-    if (!drawn) scene.layers.set(name, (drawn = picture(m.width, m.height, (i) => (m.inside[i] ? color : null))));
+    if (!drawn) scene.decoded.layers.set(name, (drawn = picture(m.width, m.height, (i) => (m.inside[i] ? color : null))));
     to.imageSmoothingEnabled = unit > 1;
     if (m.width > 0) to.drawImage(drawn, m.x, m.y);
     to.imageSmoothingEnabled = true;
@@ -214,15 +245,16 @@ const lineColor = [37, 99, 235];
 
 /** @param {Context} to @param {Scene} scene @param {number} unit */
 function lines(to, scene, unit) {
-  const p = /** @type {Record<string, any>} */ (scene.prediction), { hover } = scene;
-  for (const { number, object } of visible(p, scene.model, scene.shown).reverse()) {
+  const p = /** @type {Record<string, any>} */ (scene.prediction), list = visible(p, scene.model, scene.shown).reverse(), hover = standing(scene, list);
+  for (const { number, object } of list) {
     const corners = outline(object);
     if (corners.length === 0) continue;
     to.globalAlpha = hover < 0 || hover === number ? 1 : 0.25;
     polygon(to, corners, lineColor, unit * (hover === number ? 2 : 1) * lineWidth);
-    if (object.text) {
+    const text = object.text || details(object);
+    if (text) {
       const [x, y] = highest(corners);
-      tag(to, object.text, Math.min(x, ...corners.map((c) => c[0])), y - tagHeight * unit, lineColor, unit, scene);
+      tag(to, text, Math.min(x, ...corners.map((c) => c[0])), y - tagHeight * unit, lineColor, unit, scene);
     }
   }
   to.globalAlpha = 1;

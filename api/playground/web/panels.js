@@ -1,7 +1,7 @@
 // The result beside the image: controls, the list of objects or classes, and the times of the stages.
 import { classColor, css, decodeVector } from './decode.js';
 import { bar, count, facts, make, short } from './dom.js';
-import { kindOf, nameOf, shownPart, threshold, visible } from './prediction.js';
+import { classesOf, details, kindOf, nameOf, parts, shownPart, threshold, visible } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Shown} Shown
@@ -57,29 +57,26 @@ export function sliders(p, model, shown, change) {
 
 /**
  * Makes the filter of classes, if there are several.
- * @param {Prediction} p @param {Shown} shown @param {(hidden: Set<string>) => void} change
+ * @param {Prediction} p @param {Model | null} model @param {Shown} shown @param {(hidden: Set<string>) => void} change
  * @returns {HTMLElement | null}
  */
-export function classFilter(p, shown, change) {
+export function classFilter(p, model, shown, change) {
   const kind = kindOf(p);
   if (kind !== 'boxes' && kind !== 'semantic') return null;
-  /** @type {Map<string, number>} */
-  const classes = new Map();
-  for (const object of p.boxes ?? p.classes) if (!classes.has(nameOf(object))) classes.set(nameOf(object), object.class ?? 0);
-  if (classes.size < 2) return null;
-  const names = [...classes.keys()];
+  const classes = classesOf(p, model, shown);
+  if (classes.length < 2 && shown.hidden.size === 0) return null;
   const toggle = (/** @type {string} */ name) => {
     const hidden = new Set(shown.hidden);
     if (!hidden.delete(name)) hidden.add(name);
     change(hidden);
   };
-  const chips = names.map((name) => make('button', { type: 'button', class: 'chip', 'aria-pressed': String(!shown.hidden.has(name)), 'data-class': name, click: () => toggle(name) },
-    swatch(classes.get(name) ?? 0), name));
+  const chips = classes.map(({ name, number, count }) => make('button', { type: 'button', class: 'chip', 'aria-pressed': String(!shown.hidden.has(name)),
+    'data-class': name, click: () => toggle(name) }, swatch(number), kind === 'boxes' ? `${name} ${count}` : name));
   return make('fieldset', { class: 'filter' }, make('legend', {}, 'Classes'),
     make('div', { class: 'chips' }, ...chips),
     make('div', { class: 'links' },
       make('button', { type: 'button', class: 'link', id: 'show-all', click: () => change(new Set()) }, 'Show all'),
-      make('button', { type: 'button', class: 'link', id: 'hide-all', click: () => change(new Set(names)) }, 'Hide all')));
+      make('button', { type: 'button', class: 'link', id: 'hide-all', click: () => change(new Set(classes.map((c) => c.name))) }, 'Hide all')));
 }
 
 /** @param {number} number */
@@ -115,6 +112,10 @@ export function answer(p, model, shown, hover) {
         make('span', { class: 'value' }, p.score.toFixed(3)), bar(p.score)))];
     case 'image':
       return [facts([['Image', `${p.image.width} × ${p.image.height}`], ['Sent', `${p.width} × ${p.height}`]])];
+    case 'text':
+      return [facts([['Text', p.text], ['Score', p.score?.toFixed(3)]])];
+    case 'steps':
+      return parts(p).flatMap(([name, part]) => [make('h3', {}, name), ...answer(part, model, shown, hover)]);
     case 'other':
       return [make('pre', { class: 'scroll', tabindex: 0 }, JSON.stringify(p, null, 1))];
   }
@@ -126,7 +127,7 @@ function objects(p, model, shown, hover) {
   const list = visible(p, model, shown);
   if (list.length === 0) return make('p', { class: 'hint' }, 'Nothing reaches this score. Move the slider to the left.');
   const rows = list.map(({ number, object }) => {
-    const text = p.lines ? object.text || 'line' : nameOf(object);
+    const found = details(object), text = p.lines ? object.text || found || 'line' : found ? `${nameOf(object)}: ${found}` : nameOf(object);
     const on = () => hover(number), off = () => hover(-1);
     const place = object.x1 === undefined ? '' : `${short(object.x1)}, ${short(object.y1)} to ${short(object.x2)}, ${short(object.y2)}`;
     return make('li', {}, make('button', { type: 'button', class: 'object', 'data-number': number, title: place, pointerenter: on, pointerleave: off, focus: on, blur: off },
@@ -175,7 +176,7 @@ export function timing(a, elapsed) {
  * @param {number[][]} similarity @param {{name: string, picture: HTMLCanvasElement}[]} images
  */
 export function matrix(similarity, images) {
-  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.picture)));
+  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.picture, make('span', { class: 'unseen' }, image.name))));
   const rows = similarity.map((row, i) => make('tr', {}, make('th', { scope: 'row' }, images[i].name), ...row.map((v) => {
     const cell = make('td', { class: v > 0.55 ? 'high' : '' }, v.toFixed(3));
     cell.style.background = `rgb(37 99 235 / ${Math.max(0, v) ** 2})`;

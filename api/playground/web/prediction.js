@@ -4,7 +4,7 @@ import { decodeMask, decodeNumbers, decodePNG, bytesOf } from './decode.js';
 /**
  * @typedef {import('./server.js').Prediction} Prediction
  * @typedef {import('./server.js').Model} Model
- * @typedef {'classes' | 'boxes' | 'lines' | 'depth' | 'anomaly' | 'semantic' | 'vector' | 'image' | 'error' | 'other'} Kind
+ * @typedef {'classes' | 'boxes' | 'lines' | 'depth' | 'anomaly' | 'semantic' | 'vector' | 'image' | 'text' | 'steps' | 'error' | 'other'} Kind
  */
 
 /**
@@ -24,28 +24,58 @@ export function kindOf(p) {
   if (Array.isArray(p.top)) return 'classes';
   if (Array.isArray(p.boxes)) return 'boxes';
   if (Array.isArray(p.lines)) return 'lines';
-  if (p.depth) return 'depth';
-  if ('anomalous' in p) return 'anomaly';
-  if (p.map || Array.isArray(p.classes)) return 'semantic';
-  if (p.vector !== undefined) return 'vector';
-  if (p.image) return 'image';
-  return 'other';
+  if (typeof p.text === 'string') return 'text';
+  if (typeof p.depth?.width === 'number') return 'depth';
+  if (typeof p.anomalous === 'boolean') return 'anomaly';
+  if (typeof p.map?.png === 'string' || Array.isArray(p.classes)) return 'semantic';
+  if (Array.isArray(p.vector) || typeof p.vector === 'string') return 'vector';
+  if (typeof (p.image?.png ?? p.image?.jpeg) === 'string') return 'image';
+  return parts(p).length > 0 ? 'steps' : 'other';
 }
+
+/**
+ * Returns the predictions within a prediction or an object, by the names of the steps of a pipeline.
+ * @param {Record<string, any>} p
+ * @returns {[string, Prediction][]}
+ */
+export const parts = (p) => Object.entries(p).filter(([name, v]) => v && typeof v === 'object' && !Array.isArray(v) && name !== 'mask' && kindOf(v) !== 'other');
+
+/** Returns the prediction whose objects are listed: that of the first step that has some. @param {Prediction} p @returns {Prediction} */
+export const listed = (p) => (kindOf(p) === 'steps' ? parts(p).map(([, part]) => listed(part)).find((part) => part.boxes || part.lines) ?? p : p);
+
+/** Returns the width and height of the image, if the prediction says them. @param {Prediction} p @returns {[number, number] | null} */
+export function sizeOf(p) {
+  if (typeof p.width === 'number') return [p.width, p.height];
+  for (const [, part] of kindOf(p) === 'steps' ? parts(p) : []) {
+    const size = sizeOf(part);
+    if (size) return size;
+  }
+  return null;
+}
+
+/** Says what later steps have found in an object, "" for nothing. @param {Record<string, any>} object @returns {string} */
+export const details = (object) => parts(object).map(([, p]) => {
+  switch (kindOf(p)) {
+    case 'classes': return p.top.length ? nameOf(p.top[0]) : '';
+    case 'text': return p.text;
+    case 'lines': return p.lines.map((/** @type {any} */ l) => l.text || details(l)).filter(Boolean).join(' / ');
+    case 'boxes': return p.boxes.map((/** @type {any} */ b) => nameOf(b)).join(', ');
+    case 'error': return p.error;
+  }
+  return '';
+}).filter(Boolean).join(', ');
 
 /** @param {{label?: string, class?: number}} object */
 export const nameOf = (object) => object.label || (object.class === undefined ? 'object' : `class ${object.class}`);
 
-/** The model's own thresholds, where the server does not say them. */
-const usual = { score: 0.3, boxes: 100, visibility: 0.5 };
-
 /**
- * Returns the lowest score that objects of a class must have to be shown.
+ * Returns the lowest score that objects of a class must have to be shown. Where the model has no threshold, that is what the server gives.
  * @param {Model | null} model @param {Shown} shown @param {string} [label]
  */
 export function threshold(model, shown, label) {
   if (shown.score !== null) return shown.score;
   const own = model?.defaults;
-  return own?.class_thresholds?.find((c) => c.label === label)?.score ?? own?.score_threshold ?? usual.score;
+  return own?.class_thresholds?.find((c) => c.label === label)?.score ?? own?.score_threshold ?? 0;
 }
 
 /** Scores of objects that are requested although they are not shown at first, so that the threshold can be lowered without a request. */
@@ -89,6 +119,24 @@ export function shownParameters(model, shown) {
 }
 
 /**
+ * Counts the objects of each class that reach the threshold, or the classes of a map, the most frequent first.
+ * @param {Prediction} p @param {Model | null} model @param {Shown} shown
+ * @returns {{name: string, number: number, count: number}[]}
+ */
+export function classesOf(p, model, shown) {
+  /** @type {Map<string, {name: string, number: number, count: number}>} */
+  const classes = new Map();
+  for (const object of p.boxes ?? p.classes ?? []) {
+    const name = nameOf(object), reaches = object.score === undefined || object.score >= threshold(model, shown, object.label);
+    if (!reaches && !shown.hidden.has(name)) continue;
+    const entry = classes.get(name) ?? { name, number: object.class ?? 0, count: 0 };
+    entry.count += reaches ? 1 : 0;
+    classes.set(name, entry);
+  }
+  return [...classes.values()].sort((a, b) => b.count - a.count);
+}
+
+/**
  * Returns the objects that are shown, with their numbers in the prediction.
  * @param {Prediction} p @param {Model | null} model @param {Shown} shown
  * @returns {{number: number, object: Record<string, any>}[]}
@@ -102,7 +150,7 @@ export function visible(p, model, shown) {
     if (p.boxes && shown.hidden.has(nameOf(object))) continue;
     list.push({ number, object });
   }
-  return list.slice(0, model?.defaults?.max_boxes ?? (p.boxes ? usual.boxes : list.length));
+  return list.slice(0, model?.defaults?.max_boxes ?? list.length);
 }
 
 /**
@@ -120,6 +168,8 @@ export function shownPart(p, model, shown) {
       return { ...p, lines: visible(p, model, shown).map((v) => v.object) };
     case 'anomaly':
       return { ...p, anomalous: p.score >= threshold(model, shown) };
+    case 'steps':
+      return { ...p, ...Object.fromEntries(parts(p).map(([name, part]) => [name, shownPart(part, model, shown)])) };
   }
   return p;
 }
@@ -183,18 +233,24 @@ export function objectAt(objects, x, y) {
  * @property {import('./decode.js').NumberMap} [numbers]
  * @property {{width: number, height: number, values: Uint8Array | Uint16Array}} [classes] the class of each pixel
  * @property {ImageBitmap} [picture]
- * @property {Map<number, import('./decode.js').Mask>} masks of objects that were drawn, and of classes
+ * @property {Map<number, import('./decode.js').Mask>} masks of objects that were drawn
+ * @property {Map<string, OffscreenCanvas>} layers what was drawn before
+ * @property {Map<string, Decoded>} parts of a pipeline's steps
  */
+
+/** @returns {Decoded} */
+export const nothingDecoded = () => ({ masks: new Map(), layers: new Map(), parts: new Map() });
 
 /** @param {Prediction} p @returns {Promise<Decoded>} */
 export async function decode(p) {
-  /** @type {Decoded} */
-  const decoded = { masks: new Map() };
+  const decoded = nothingDecoded();
   const kind = kindOf(p);
   if (kind === 'depth') decoded.numbers = await decodeNumbers(p.depth);
   else if (kind === 'anomaly' && p.map) decoded.numbers = await decodeNumbers(p.map);
   else if (kind === 'semantic' && p.map) decoded.classes = await decodePNG(bytesOf(p.map.png));
-  else if (kind === 'image') {
+  else if (kind === 'steps') {
+    for (const [name, part] of parts(p)) decoded.parts.set(name, await decode(part));
+  } else if (kind === 'image') {
     decoded.picture = await createImageBitmap(new Blob([bytesOf(p.image.png ?? p.image.jpeg)]));
   }
   return decoded;
@@ -230,6 +286,7 @@ export function readout(p, decoded, x, y) {
 /**
  * Says a prediction in a few words.
  * @param {Prediction} p @param {Model | null} model @param {Shown} shown
+ * @returns {string}
  */
 export function inWords(p, model, shown) {
   const number = (/** @type {number} */ v) => v.toFixed(2);
@@ -238,13 +295,15 @@ export function inWords(p, model, shown) {
     case 'classes': return p.top.length ? `${nameOf(p.top[0])} ${number(p.top[0].score)}` : 'no class';
     case 'boxes': return counted(visible(p, model, shown).map((v) => nameOf(v.object)));
     case 'lines': {
-      const lines = visible(p, model, shown), texts = lines.map((v) => v.object.text).filter(Boolean);
+      const lines = visible(p, model, shown), texts = lines.map((v) => v.object.text || details(v.object)).filter(Boolean);
       return `${lines.length} ${lines.length === 1 ? 'line' : 'lines'}${texts.length ? ': ' + texts.join(' / ') : ''}`;
     }
     case 'depth': return `depth from ${p.min.toPrecision(3)} to ${p.max.toPrecision(3)}`;
     case 'anomaly': return `${p.score >= threshold(model, shown) ? 'anomalous' : 'normal'}, score ${p.score.toFixed(3)}`;
     case 'semantic': return p.classes.slice(0, 3).map((/** @type {any} */ c) => `${nameOf(c)} ${Math.round(100 * c.share)} %`).join(', ');
     case 'vector': return 'a vector';
+    case 'text': return p.text ? `“${p.text}”` : 'no text';
+    case 'steps': return parts(p).map(([name, part]) => `${name}: ${inWords(part, model, shown)}`).join('; ');
     case 'image': return `an image of ${p.image.width} × ${p.image.height} pixels`;
   }
   return 'a prediction that this page cannot draw';

@@ -10,7 +10,8 @@
  * @typedef {{top_k?: number, score_threshold?: number, iou_threshold?: number, max_boxes?: number,
  *   class_thresholds?: {label: string, score: number}[]}} Defaults
  * @typedef {{name: string, default: boolean, required: boolean, unreadable?: string, state: string, task: string, labels?: string[],
- *   definition: string, exporter?: string, assumptions: Assumption[], versions: Version[], defaults?: Defaults}} Model
+ *   definition: string, exporter?: string, assumptions: Assumption[], versions: Version[], defaults?: Defaults,
+ *   steps?: {name: string, model: string, of?: string}[]}} Model
  * @typedef {Record<string, any>} Prediction
  * @typedef {Record<string, number>} Timing
  * @typedef {{model: string, version: string, device: string, predictions: Prediction[], timing: Timing, similarity?: number[][]}} Answer

@@ -90,8 +90,13 @@ export class View {
     to.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.content) return;
     to.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.x, ratio * this.y);
+    to.save();
+    to.beginPath();
+    to.rect(0, 0, this.content.width, this.content.height); // objects may reach beyond the image
+    to.clip();
     to.imageSmoothingEnabled = this.scale < 3;
     this.content.draw(to, 1 / this.scale);
+    to.restore();
   }
 
   /** @param {{offsetX: number, offsetY: number}} event */
