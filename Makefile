@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients test-playground test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients test-playground docs test-docs reference test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,6 +68,15 @@ test-playground: setup #+ try the playground in Chromium (docs/playground.md), w
 
 test-training: build #+ test training/ on the CPU, with the packages of its lock file (docs/training.md)
 	@scripts/training test $(ARGS)
+
+docs: #+ build the documentation as a site into dist/docs, with the packages that it needs
+	@scripts/docs
+
+test-docs: setup #+ run the commands of docs/, and its configurations with nginx, Caddy and Prometheus (ARGS=-v)
+	@scripts/test-docs $(ARGS)
+
+reference: setup #+ write what docs/ says about keys, commands, metrics and the API, from the code
+	FOVEA_TEST_UPDATE_REFERENCE=1 go test -count=1 -p 1 -run Reference ./api ./cmd/... ./fleet/gateway
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)

@@ -70,6 +70,9 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	return m
 }
 
+// Describe implements the part of prometheus.Collector that the documentation of the metrics is made from.
+func (m *Metrics) Describe(c chan<- *prometheus.Desc) { m.registry.Describe(c) }
+
 // Stage implements inference.Observer.
 func (m *Metrics) Stage(model, version, stage string, d time.Duration) {
 	m.stage.WithLabelValues(model, version, stage).Observe(d.Seconds())

@@ -93,6 +93,13 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	return errors.Join(err, s.drain())
 }
 
+// droppedLines counts the lines of the log that were dropped.
+func droppedLines(dropped func() uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
+		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
+		func() float64 { return float64(dropped()) })
+}
+
 // open makes everything but the listener.
 func (s *service) open(ctx context.Context) (err error) {
 	if s.protection, err = access.OpenProtection("http", s.cfg.HTTP.Access, s.cfg.HTTP.TLS, s.log); err != nil {
@@ -108,10 +115,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
-		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
-		func() float64 { return float64(s.lines.Dropped()) })
-	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), dropped)...)
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines.Dropped))...)
 	engine, err := inference.New(s.cfg.Inference, s.repo, observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
