@@ -22,7 +22,7 @@ func paddleOCR(b *builder) bool {
 	switch {
 	case !slices.Contains(repository.ScoreTypes(), out.DType), b.saysOther(cfg):
 		return false
-	case cfg.decoder() == "DBPostProcess", named && b.isOneMap(out) && b.isOpen():
+	case cfg.decoder() == "DBPostProcess", named && b.isOneMap(out) && (b.isOpen() || b.graph.OutputOps[out.Name] == "Sigmoid"):
 		b.paddleDetector(out, cfg)
 	case cfg.decoder() == "CTCLabelDecode", b.isSequence() && (named || b.graph.Metadata[characterKey] != ""):
 		b.paddleRecognizer(out, cfg)
