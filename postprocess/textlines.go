@@ -193,7 +193,7 @@ func (d *textMap) lines(mem *scratch, m probabilityMap, t geometry.Transform, th
 		if shorter < minOutline {
 			continue
 		}
-		score := 0.0
+		var score float64
 		if slow {
 			score = m.meanWithin(mem, outline)
 		} else {

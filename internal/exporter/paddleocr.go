@@ -20,7 +20,7 @@ func paddleOCR(b *builder) bool {
 	out, cfg := b.graph.Outputs[0], b.paddleInference()
 	named := b.image.Name == "x" && (strings.Contains(out.Name, "tmp") || strings.HasPrefix(out.Name, "fetch_name"))
 	switch {
-	case !slices.Contains(repository.ScoreTypes(), out.DType), b.saysOther(cfg):
+	case !slices.Contains(repository.ScoreTypes(), out.DType), b.saysOther():
 		return false
 	case cfg.decoder() == "DBPostProcess", named && b.isOneMap(out) && (b.isOpen() || b.graph.OutputOps[out.Name] == "Sigmoid"):
 		b.paddleDetector(out, cfg)
@@ -37,7 +37,7 @@ func paddleOCR(b *builder) bool {
 }
 
 // saysOther reports whether the user says another task than the model's.
-func (b *builder) saysOther(cfg *paddleInference) bool {
+func (b *builder) saysOther() bool {
 	task := repository.Task(b.settings["task"])
 	return task != "" && task != repository.TextDetection && task != repository.TextRecognition && task != repository.Classification
 }
