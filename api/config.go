@@ -7,6 +7,7 @@ import (
 	"fovea/internal/config"
 	"fovea/internal/cores"
 	"fovea/internal/cors"
+	"fovea/internal/imageurl"
 	"fovea/internal/tlsfiles"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 
 	Access access.Config `yaml:",inline"`
 
+	ImageURLs imageurl.Config `yaml:"image_urls"`
+
 	TLS tlsfiles.Config `yaml:"tls"`
 }
 
@@ -44,6 +47,7 @@ func Defaults() Config {
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
 		CORS:          cors.Any,
+		ImageURLs:     imageurl.Defaults(),
 	}
 }
 
