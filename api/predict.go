@@ -97,6 +97,10 @@ func (s *Server) predictImages(ctx context.Context, rc *requestContext, r infere
 	defer cancel()
 	results := make([]imageResult, len(in.images))
 	predict := func(i int) {
+		if err := in.failed[i]; err != nil {
+			results[i] = s.rejectImage(rc, err)
+			return
+		}
 		r := r
 		r.Image, r.Decoded = in.images[i], func() { in.decoded(i, b) }
 		defer r.Decoded() // if it was not decoded: the engine keeps no reference after it has returned
