@@ -36,6 +36,7 @@ func (d *Definition) fill(given func(key string) bool) {
 	if d.Task != NoTask {
 		d.Input.fill(given)
 		d.Output.fill(d.Task, given)
+		d.Tiles.fill(d.Task, given)
 	}
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))

@@ -63,6 +63,7 @@ func (d *Definition) check() config.Errors {
 		d.Input.check(&errs)
 		d.checkOutput(&errs)
 	}
+	d.checkTiles(&errs)
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)

@@ -1,0 +1,166 @@
+package preprocess
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"fovea/internal/repository"
+	"fovea/preprocess/geometry"
+)
+
+// TestRegionsEqualCrops packs regions of an image, and files that have only these pixels: every element of the rows is the same, in each way
+// of resizing, each orientation, and with and without alpha.
+func TestRegionsEqualCrops(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 7))
+	for _, interpolation := range repository.Interpolations() {
+		for mode, in := range modes() {
+			for _, colors := range []string{repository.ColorRGB, repository.ColorRGBA, repository.ColorGray} {
+				in.Color, in.Layout, in.Interpolation = colors, "nchw", interpolation
+				if len(in.Fill) > 0 {
+					in.Fill = []float64{114}
+				}
+				for _, orientation := range []int{0, 1 + random.IntN(4), 5 + random.IntN(4)} {
+					img := speckled(random, 61+random.IntN(20), 47+random.IntN(20), colors == repository.ColorRGBA)
+					t.Run(fmt.Sprintf("%s %s %s orientation %d", interpolation, mode, colors, orientation), func(t *testing.T) {
+						tiles := geometry.Tiles{Size: image.Pt(20+random.IntN(40), 20+random.IntN(40)), Overlap: 0.2}
+						compareRegions(t, in, img, orientation, tiles)
+					})
+				}
+			}
+		}
+	}
+}
+
+// compareRegions compares the rows of all tiles of a stored image with those of files that have only the tile.
+func compareRegions(t *testing.T, in repository.Input, img *image.NRGBA, orientation int, tiles geometry.Tiles) {
+	t.Helper()
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	upright := image.Pt(width, height)
+	if orientation >= 5 {
+		upright = image.Pt(height, width)
+	}
+	for _, part := range tiles.Of(upright) {
+		crop, _ := img.SubImage(storedRect(part, width, height, orientation)).(*image.NRGBA)
+		got := regionRow(t, in, pngOfNRGBA(t, img), orientation, part)
+		data := pngOfNRGBA(t, crop)
+		info := mustInfo(t, data)
+		info.Orientation = orientation
+		if want := decoded(t, mustPlan(t, in), data, info); !bytes.Equal(got, want) {
+			t.Fatalf("the rows of %v of %v differ", part, upright)
+		}
+	}
+}
+
+// TestRegionsOfJPEGAreDecodedInFull compares regions with those of the same pixels as PNG, for a plan that reads only the center of
+// an image and may decode it at a lower size.
+func TestRegionsOfJPEGAreDecodedInFull(t *testing.T) {
+	data := photo(t, 640, 480)
+	in := bytesInput(64, 64)
+	in.Resize, in.ShortestEdge, in.Decode = repository.ShortestEdge, 64, repository.DecodeFast
+	whole := bytesInput(640, 480)
+	pixels := prepared(t, mustPlan(t, whole), data)
+	img := image.NewNRGBA(image.Rect(0, 0, 640, 480))
+	for i := range 640 * 480 {
+		img.SetNRGBA(i%640, i/640, color.NRGBA{pixels[3*i], pixels[3*i+1], pixels[3*i+2], 255})
+	}
+	for _, part := range []image.Rectangle{image.Rect(0, 0, 96, 80), image.Rect(544, 400, 640, 480), image.Rect(0, 0, 640, 480)} {
+		crop, _ := img.SubImage(part).(*image.NRGBA)
+		if !bytes.Equal(regionRow(t, in, data, 0, part), prepared(t, mustPlan(t, in), pngOfNRGBA(t, crop))) {
+			t.Errorf("%v: the rows differ", part)
+		}
+	}
+}
+
+func TestRegionsNeedAWholeImage(t *testing.T) {
+	data := fadingPNG(t, 40, 20)
+	in := bytesInput(16, 16)
+	in.Color, in.Interpolation = repository.ColorRGBA, repository.PillowBicubic
+	plan := mustPlan(t, in)
+	part, err := plan.Decode(t.Context(), data, mustInfo(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	whole, err := plan.DecodeWhole(t.Context(), data, mustInfo(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	packed, err := plan.DecodeWhole(t.Context(), data, mustInfo(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	if _, err := plan.Pack(packed, poisoned(plan.RowBytes())); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		img  *Image
+		r    image.Rectangle
+		want string
+	}{
+		"an image of which only parts are decoded": {part, image.Rect(0, 0, 8, 8), "decoded as a whole"},
+		"one whose colors are multiplied":          {packed, image.Rect(0, 0, 8, 8), "not packed"},
+		"a rectangle beyond the image":             {whole, image.Rect(33, 0, 41, 8), "is not within the image of 40×20 pixels"},
+		"an empty rectangle":                       {whole, image.Rect(3, 3, 3, 8), "is not within"},
+	} {
+		if _, err := c.img.Region(c.r); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", what, err, c.want)
+		}
+	}
+}
+
+// regionRow packs a region of an image.
+func regionRow(t *testing.T, in repository.Input, data []byte, orientation int, part image.Rectangle) []byte {
+	t.Helper()
+	plan, info := mustPlan(t, in), mustInfo(t, data)
+	info.Orientation = orientation
+	img, err := plan.DecodeWhole(t.Context(), data, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	region, err := img.Region(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer region.Close()
+	size := plan.RowBytesOf(plan.InputSize(part.Dx(), part.Dy()))
+	row := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(make([]float32, size/4+1)))), size)
+	transform, err := plan.Pack(region, row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transform.Width != part.Dx() || transform.Height != part.Dy() {
+		t.Fatalf("the transform is that of an image of %d×%d pixels", transform.Width, transform.Height)
+	}
+	return row
+}
+
+// speckled is an image of random pixels.
+func speckled(random *rand.Rand, width, height int, alpha bool) *image.NRGBA {
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for i := range img.Pix {
+		img.Pix[i] = byte(random.IntN(256))
+		if i%4 == 3 && !alpha {
+			img.Pix[i] = 255
+		}
+	}
+	return img
+}
+
+func pngOfNRGBA(t testing.TB, img *image.NRGBA) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := png.Encode(&out, img); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
