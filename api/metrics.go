@@ -36,6 +36,7 @@ type Metrics struct {
 	rejected *prometheus.CounterVec
 	images   *prometheus.CounterVec
 	discards *prometheus.CounterVec
+	tiles    *prometheus.HistogramVec
 }
 
 // NewMetrics returns a registry of Fovea's metrics, those of the Go runtime and the process, and more.
@@ -56,9 +57,11 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
-		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
+		tiles: histogram("fovea_image_tiles", "Tiles of each image that was predicted in tiles.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096},
+			"model", "version"),
+		images: counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards, m.tiles)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
@@ -86,6 +89,11 @@ func (m *Metrics) Queue(model, version string, change int) {
 // Discarded implements inference.Observer.
 func (m *Metrics) Discarded(model, version string, boxes int) {
 	m.discards.WithLabelValues(model, version).Add(float64(boxes))
+}
+
+// Tiles implements inference.Observer.
+func (m *Metrics) Tiles(model, version string, tiles int) {
+	m.tiles.WithLabelValues(model, version).Observe(float64(tiles))
 }
 
 // Rejected implements inference.Observer.

@@ -67,7 +67,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown route":                      {"/v3/models", image("pixels"), 404, apierror.NotFound, "GET /openapi.json"},
 		"a slash too many":                      {path + "/", image("pixels"), 404, apierror.NotFound, "no route"},
 
-		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: annotate, classes, encoding, iou_threshold, max_boxes, score_threshold, top_k`},
+		"an unknown parameter":       {path + "?topk=3", image("pixels"), 400, apierror.InvalidParameter, `"topk"; allowed: annotate, classes, encoding, iou_threshold, max_boxes, merge, merge_metric, merge_threshold, overlap, score_threshold, tile, top_k, whole_image`},
 		"a parameter given twice":    {path + "?top_k=3&top_k=3", image("pixels"), 400, apierror.InvalidParameter, "top_k is given twice"},
 		"top_k 0":                    {path + "?top_k=0", image("pixels"), 400, apierror.InvalidParameter, "from 1 to 1000"},
 		"top_k 1001":                 {path + "?top_k=1001", image("pixels"), 400, apierror.InvalidParameter, "from 1 to 1000"},
@@ -103,7 +103,7 @@ func TestBadRequests(t *testing.T) {
 		"an unknown field of an image":   {path, json(`{"images":[{"url":"http://x"}]}`), 400, apierror.Malformed, `"url" in images[]; allowed: b64`},
 		"a field in capitals":            {path, json(`{"IMAGES":[]}`), 400, apierror.Malformed, "unknown field"},
 		"a field given twice":            {path, json(`{"images":[],"images":[]}`), 400, apierror.Malformed, "duplicate"},
-		"an unknown parameter in JSON":   {path, json(images(`{"topk":3}`, "one")), 400, apierror.Malformed, `"topk" in parameters; allowed: annotate, classes, encoding, iou_threshold, max_boxes, score_threshold, top_k`},
+		"an unknown parameter in JSON":   {path, json(images(`{"topk":3}`, "one")), 400, apierror.Malformed, `"topk" in parameters; allowed: annotate, classes, encoding, iou_threshold, max_boxes, merge, merge_metric, merge_threshold, overlap, score_threshold, tile, top_k, whole_image`},
 		"a parameter that is a string":   {path, json(images(`{"top_k":"3"}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
 		"a parameter that is an object":  {path, json(images(`{"top_k":{"a":1}}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},
 		"a parameter that is true":       {path, json(images(`{"top_k":true}`, "one")), 400, apierror.InvalidParameter, "top_k is not a number"},

@@ -21,6 +21,7 @@ type workers struct {
 	all   int64
 	free  *semaphore.Weighted
 	large *semaphore.Weighted // of the images that take longer than largeImage: all but one
+	tiled *semaphore.Weighted // of the images in tiles, which stay decoded until they are answered: all but one
 
 	mu          sync.Mutex
 	images      int     // in the server: accepted and not yet answered, of all models
@@ -28,7 +29,8 @@ type workers struct {
 }
 
 func newWorkers(n int) *workers {
-	return &workers{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(int64(max(1, n-1)))}
+	most := int64(max(1, n-1))
+	return &workers{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(most), tiled: semaphore.NewWeighted(most)}
 }
 
 // largeImage is the estimated decoding time of an image that holds a worker for long. Photographs of 12 megapixels take

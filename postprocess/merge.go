@@ -171,12 +171,11 @@ func dominates(p, other *piece) bool {
 
 // matches reports whether two pieces are the same object.
 func (m *Merger) matches(a, b *piece) bool {
-	areaA, areaB, shared := a.bounds.area(), b.bounds.area(), 0.0
+	areaA, areaB := a.bounds.area(), b.bounds.area()
+	shared := rect{max(a.bounds.x1, b.bounds.x1), max(a.bounds.y1, b.bounds.y1), min(a.bounds.x2, b.bounds.x2), min(a.bounds.y2, b.bounds.y2)}.area()
 	if a.oriented != nil {
 		areaA, areaB = a.oriented.area(), b.oriented.area()
 		shared = sharedArea(&a.oriented.Corners, &b.oriented.Corners)
-	} else {
-		shared = rect{max(a.bounds.x1, b.bounds.x1), max(a.bounds.y1, b.bounds.y1), min(a.bounds.x2, b.bounds.x2), min(a.bounds.y2, b.bounds.y2)}.area()
 	}
 	whole := min(areaA, areaB)
 	if m.rule.Metric == repository.MetricIOU {

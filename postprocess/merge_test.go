@@ -74,7 +74,9 @@ func mergedOf(t *testing.T, rule Merging, width, height int, at []image.Point, p
 var greedy = Merging{Merge: repository.MergeGreedyNMM, Metric: repository.MetricIOS, Threshold: 0.5}
 
 func TestObjectsAcrossASeamBecomeOne(t *testing.T) {
-	half := func(x1, x2, score float64) *Detected { return &Detected{Boxes: []Box{{1, "cat", score, x1, 20, x2, 60}}, Discarded: 1} }
+	half := func(x1, x2, score float64) *Detected {
+		return &Detected{Boxes: []Box{{1, "cat", score, x1, 20, x2, 60}}, Discarded: 1}
+	}
 	p := mergedOf(t, greedy, 180, 100, []image.Point{{}, {X: 80}}, half(40, 110, 0.6), half(0, 50, 0.7))
 	d, _ := p.(*Detected)
 	want := Detected{Boxes: []Box{{1, "cat", 0.7, 40, 20, 130, 60}}, Width: 180, Height: 100, Tiles: 2, Discarded: 2}
