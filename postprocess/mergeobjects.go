@@ -30,7 +30,7 @@ func (m *Merger) piece(objects Objects, i int, at image.Point) piece {
 	return p
 }
 
-// rotate makes p a rotated box of a part. The upright box around it is clipped to the image anew: that of the part ends at its edges.
+// rotate makes p a rotated box of a part. The upright box around it is that of the image: that of the part ends at the edges of the part.
 func (m *Merger) rotate(p *piece, b OrientedBox, x, y float64) {
 	p.bounds = rect{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)}
 	for k := range b.Corners {

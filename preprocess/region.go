@@ -16,7 +16,7 @@ func (p *Plan) DecodeWhole(ctx context.Context, data []byte, info header.Info) (
 }
 
 // Region copies a rectangle of an image that DecodeWhole made and that was not packed yet, in orientation-corrected pixels. The copy is
-// an image of its own: what is packed from it depends on no pixel outside. It must be closed.
+// separate: what is packed from it depends on no pixel outside. It must be closed.
 func (img *Image) Region(r image.Rectangle) (*Image, error) {
 	if r.Empty() || !r.In(image.Rect(0, 0, img.size.Width, img.size.Height)) {
 		return nil, apierror.New(apierror.Internal, "%v is not within the image of %d×%d pixels", r, img.size.Width, img.size.Height)
