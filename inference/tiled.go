@@ -1,9 +1,13 @@
 package inference
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"image"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"fovea/inference/batcher"
@@ -13,8 +17,8 @@ import (
 	"fovea/preprocess/geometry"
 )
 
-// tiled is an image that is predicted in tiles. It is decoded once; one goroutine packs its tiles into batches, one after another, and
-// another one reads their outputs. A tile waits for its slot and its worker in turn with other images, so that these never wait for all
+// tiled is an image that is predicted in tiles. It is decoded once. As many tiles as there are cores are packed into batches at a time, and
+// outputs are read meanwhile. Each tile waits for its slot and its worker in turn with other images, so that these never wait for all
 // tiles of one.
 type tiled struct {
 	v        *version
@@ -30,8 +34,11 @@ type tiled struct {
 	merger *postprocess.Merger
 
 	rows         chan tileRow // as many as rects fit in
-	packing      Timing       // of the goroutine that packs
 	began, ended time.Time    // the first run's begin, the last one's end
+
+	mu      sync.Mutex
+	packing time.Duration // of all tiles
+	waited  time.Duration // the first tile for its slot and its worker
 }
 
 // tileRow is a tile whose row may run.
@@ -86,10 +93,8 @@ func (ti *tiled) predict(ctx context.Context, img *preprocess.Image) error {
 	packed := make(chan error, 1)
 	go func() {
 		defer close(ti.rows)
-		packed <- panics.Catch(func() error {
-			defer img.Close()
-			return ti.pack(ctx, img)
-		})
+		defer img.Close()
+		packed <- ti.pack(ctx, cancel, img)
 	}()
 	defer func() { // also after a panic: rows that are not read are given back
 		cancel()
@@ -97,50 +102,55 @@ func (ti *tiled) predict(ctx context.Context, img *preprocess.Image) error {
 			row.h.Release()
 		}
 	}()
+	var failed error
 	for row := range ti.rows {
-		if err := ti.read(ctx, row); err != nil {
-			return err
+		if failed != nil {
+			row.h.Release()
+		} else if failed = ti.read(ctx, row); failed != nil {
+			cancel()
 		}
-		ti.places.answered()
 	}
-	if err := <-packed; err != nil {
-		return err
+	if err := <-packed; err != nil && (failed == nil || errors.Is(failed, context.Canceled)) {
+		failed = err
 	}
-	begin := time.Now()
-	prediction, err := ti.merger.Merge(ctx)
-	if err != nil {
-		return err
+	if failed != nil {
+		return failed
 	}
-	ti.watch.Postprocess += time.Since(begin)
-	ti.response.Prediction, ti.response.tiles, ti.response.answered = prediction, ti.tiles, len(ti.rects)
-	ti.finish()
-	return nil
+	return ti.finish(ctx)
 }
 
-// pack packs the tiles in order. The whole image comes last, as packing it may change its pixels.
-func (ti *tiled) pack(ctx context.Context, img *preprocess.Image) error {
-	for i, rect := range ti.rects {
-		part := img
-		if len(ti.rects) > 1 && i < ti.tiles {
-			var err error
-			if part, err = img.Region(rect); err != nil {
-				return err
+// pack packs the tiles in order, several at a time: as many as there are cores. An error ends all of it.
+func (ti *tiled) pack(ctx context.Context, cancel func(), img *preprocess.Image) error {
+	var next atomic.Int64
+	errs := make([]error, min(len(ti.rects), int(max(1, ti.v.shared.workers.all-1))))
+	var packers sync.WaitGroup
+	for k := range errs {
+		packers.Go(func() {
+			errs[k] = panics.Catch(func() error {
+				for i := int(next.Add(1)) - 1; i < len(ti.rects); i = int(next.Add(1)) - 1 {
+					if err := ti.packTile(ctx, i, img); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if errs[k] != nil {
+				cancel()
 			}
-		}
-		err := ti.packRow(ctx, i, part)
-		if part != img {
-			part.Close()
-		}
-		if err != nil {
+		})
+	}
+	packers.Wait()
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
 			return err
 		}
 	}
-	return nil
+	return cmp.Or(errs...)
 }
 
-// packRow packs a tile into a row and has it run. It holds a worker only while it packs.
-func (ti *tiled) packRow(ctx context.Context, i int, part *preprocess.Image) (err error) {
-	watch := stopwatch{Timing: &ti.packing, last: time.Now()} // the stages of all tiles are recorded as one
+// packTile packs a tile into a row and has it run. It waits for a slot first, and holds a worker only while it packs.
+func (ti *tiled) packTile(ctx context.Context, i int, img *preprocess.Image) (err error) {
+	begin := time.Now()
 	h, err := ti.v.batcher.Enter(ctx)
 	if err != nil {
 		return err
@@ -155,29 +165,44 @@ func (ti *tiled) packRow(ctx context.Context, i int, part *preprocess.Image) (er
 		return err
 	}
 	defer worker.release()
-	if i == 0 { // the others wait while it runs
-		watch.lap(StageQueue, &watch.Queue)
-	} else {
-		watch.last = time.Now()
-	}
-	rect := ti.rects[i]
-	if err := ti.v.reshape(h, ti.v.plan.InputSize(rect.Dx(), rect.Dy())); err != nil {
-		return err
-	}
-	transform, err := ti.v.plan.Pack(part, h.Input(ti.v.image))
+	entered := time.Now()
+	transform, err := ti.write(h, i, img)
 	if err != nil {
 		return err
-	}
-	for _, x := range ti.v.extras {
-		x.write(h.Input(x.input), transform)
 	}
 	if ti.watch.stages != nil {
 		h.Tag(ti.watch.stages.Link())
 	}
 	h.Commit()
-	watch.lap(StagePreprocess, &watch.Preprocess)
+	ti.mu.Lock()
+	ti.packing += time.Since(entered)
+	if i == 0 { // the others wait while it runs
+		ti.waited = entered.Sub(begin)
+	}
+	ti.mu.Unlock()
 	ti.rows <- tileRow{h, transform, i}
 	return nil
+}
+
+// write writes a tile and the extra inputs into its row.
+func (ti *tiled) write(h *batcher.Handle, i int, img *preprocess.Image) (transform geometry.Transform, err error) {
+	v, rect := ti.v, ti.rects[i]
+	if len(ti.rects) > 1 { // else nobody else reads the image
+		if img, err = img.Region(rect); err != nil {
+			return transform, err
+		}
+		defer img.Close()
+	}
+	if err := v.reshape(h, v.plan.InputSize(rect.Dx(), rect.Dy())); err != nil {
+		return transform, err
+	}
+	if transform, err = v.plan.Pack(img, h.Input(v.image)); err != nil {
+		return transform, err
+	}
+	for _, x := range v.extras {
+		x.write(h.Input(x.input), transform)
+	}
+	return transform, nil
 }
 
 // read waits for the run of a tile and reads its objects. It releases the row.
@@ -195,13 +220,14 @@ func (ti *tiled) read(ctx context.Context, row tileRow) error {
 		err = ti.merger.AddWhole(objects)
 	}
 	ti.watch.Postprocess += time.Since(begin)
+	ti.places.answered()
 	return err
 }
 
 // ran notes the run of a row.
 func (ti *tiled) ran(row tileRow) {
 	started, ended := row.h.Started(), row.h.Started().Add(row.h.RunTime())
-	if row.rect == 0 {
+	if ti.began.IsZero() {
 		ti.response.Device, ti.began, ti.ended = row.h.Device(), started, ended
 		ti.watch.Queue += row.h.QueueTime()
 	}
@@ -218,15 +244,23 @@ func (ti *tiled) ran(row tileRow) {
 	}
 }
 
-// finish adds up the stages, and records them. Infer is the time from the first run's begin to the last one's end; the other tiles
-// are packed, and outputs are read, meanwhile.
-func (ti *tiled) finish() {
-	watch, now := &ti.watch, time.Now()
-	watch.Queue += ti.packing.Queue
-	watch.Preprocess = ti.packing.Preprocess
+// finish merges the objects, adds up the stages and records them. Infer is the time from the first run's begin to the last one's end, during
+// which other tiles are packed and outputs are read.
+func (ti *tiled) finish(ctx context.Context) error {
+	begin, watch := time.Now(), &ti.watch
+	prediction, err := ti.merger.Merge(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	ti.response.Prediction, ti.response.tiles, ti.response.answered = prediction, ti.tiles, len(ti.rects)
+	watch.Queue += ti.waited
+	watch.Preprocess = ti.packing
 	watch.Infer = ti.ended.Sub(ti.began)
+	watch.Postprocess += now.Sub(begin)
 	watch.stages.Record(StageQueue, watch.last, ti.began, nil)
 	watch.stages.Record(StageInfer, ti.began, ti.ended, nil, slog.Int("fovea.tiles", ti.tiles), slog.Int("fovea.batch_size", ti.response.rows),
 		slog.String("fovea.device", ti.response.Device))
 	watch.stages.Record(StagePostprocess, ti.ended, now, nil)
+	return nil
 }

@@ -16,7 +16,8 @@ func (p *Plan) DecodeWhole(ctx context.Context, data []byte, info header.Info) (
 }
 
 // Region copies a rectangle of an image that DecodeWhole made and that was not packed yet, in orientation-corrected pixels. The copy is
-// separate: what is packed from it depends on no pixel outside. It must be closed.
+// separate: what is packed from it depends on no pixel outside. It must be closed. Regions of an
+// image may be copied concurrently.
 func (img *Image) Region(r image.Rectangle) (*Image, error) {
 	if r.Empty() || !r.In(image.Rect(0, 0, img.size.Width, img.size.Height)) {
 		return nil, apierror.New(apierror.Internal, "%v is not within the image of %d×%d pixels", r, img.size.Width, img.size.Height)
@@ -27,6 +28,10 @@ func (img *Image) Region(r image.Rectangle) (*Image, error) {
 	part := &Image{orientation: img.orientation, size: img.size, whole: true}
 	part.size.Width, part.size.Height = r.Dx(), r.Dy()
 	stored := storedRect(r, img.mat.Cols(), img.mat.Rows(), img.orientation)
+	if r.Size() == image.Pt(img.size.Width, img.size.Height) && img.alpha.Ptr() == nil { // packing changes only colors with alpha
+		part.mat = own(img.mat.Region(stored))
+		return part, nil
+	}
 	var err error
 	if part.mat, err = copied(img.mat, stored); err == nil && img.alpha.Ptr() != nil {
 		part.alpha, err = copied(img.alpha, stored)
