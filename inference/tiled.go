@@ -187,7 +187,7 @@ func (ti *tiled) packTile(ctx context.Context, i int, img *preprocess.Image) (er
 // write writes a tile and the extra inputs into its row.
 func (ti *tiled) write(h *batcher.Handle, i int, img *preprocess.Image) (transform geometry.Transform, err error) {
 	v, rect := ti.v, ti.rects[i]
-	if len(ti.rects) > 1 { // else nobody else reads the image
+	if len(ti.rects) > 1 { // else only this goroutine reads the image
 		if img, err = img.Region(rect); err != nil {
 			return transform, err
 		}
