@@ -29,9 +29,12 @@ type tiled struct {
 
 	rects  []image.Rectangle // of the image, orientation-corrected; the first tiles of them are tiles, the other one is the whole image
 	tiles  int
-	places *tilePlaces
-	work   *tiledWork
+	at     image.Point // of the image in the one that it was cropped from
 	merger *postprocess.Merger
+
+	places *tilePlaces // nil: none are held
+	work   imageWork
+	count  int // of images in the server, by which the tiles are counted
 
 	rows         chan tileRow // as many as rects fit in
 	began, ended time.Time    // the first run's begin, the last one's end
@@ -51,49 +54,124 @@ type tileRow struct {
 // answerTiles predicts an image in tiles.
 func (v *version) answerTiles(ctx context.Context, r Request, how *tiling, response *Response) error {
 	ti := &tiled{v: v, request: r, how: how, response: response, watch: newStopwatch(ctx, &response.Timing)}
-	info, err := v.header(r)
+	defer ti.leave()
+	open := ti.decode
+	if r.Pixels != nil {
+		open = ti.take
+	}
+	img, free, err := open(ctx)
 	if err != nil {
 		return err
+	}
+	return ti.predict(ctx, img, free)
+}
+
+// decode decodes the image, after the gates that bound images: the version's queue, the memory of decoded images, the turn of large ones
+// and a worker.
+func (ti *tiled) decode(ctx context.Context) (img *preprocess.Image, free func(), err error) {
+	v, r := ti.v, &ti.request
+	info, err := v.header(*r)
+	if err != nil {
+		return nil, nil, err
 	}
 	ti.watch.lap(StageDecode, &ti.watch.Decode)
-	width, height := info.OrientedSize()
-	if ti.rects, ti.tiles, err = how.of(image.Pt(width, height)); err != nil {
-		return err
+	size := image.Pt(info.OrientedSize())
+	if err := ti.cut(size, size); err != nil {
+		return nil, nil, err
 	}
-	ti.rows = make(chan tileRow, len(ti.rects))
-	ti.merger = postprocess.NewMerger(how.merging, width, height)
 	if ti.places, err = v.queue.enterTiles(len(ti.rects), r.Client, r.ClientShare); err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer ti.places.leave()
-	if ti.work, err = v.shared.workers.enterTiles(ctx, info.Estimate(len(r.Image)), len(ti.rects)); err != nil {
-		return err
+	pixels := v.shared.pixels.weigh(info)
+	if err := v.shared.pixels.Acquire(ctx, pixels); err != nil {
+		return nil, nil, err
 	}
-	defer ti.work.leave()
-	if err := ti.work.acquire(ctx); err != nil {
-		return err
+	if err = ti.enter(ctx, info.Estimate(len(r.Image))); err == nil {
+		img, err = v.plan.DecodeWhole(ctx, r.Image, info)
 	}
-	ti.watch.Queue = r.Waited
-	ti.watch.lap(StageQueue, &ti.watch.Queue)
-	img, err := v.plan.DecodeWhole(ctx, r.Image, info)
 	if err != nil {
-		return err
+		v.shared.pixels.Release(pixels)
+		return nil, nil, err
 	}
 	ti.work.release()
 	if r.Decoded != nil {
 		r.Decoded()
 	}
 	ti.watch.lap(StageDecode, &ti.watch.Decode)
-	return ti.predict(ctx, img)
+	return img, func() {
+		img.Close()
+		v.shared.pixels.Release(pixels)
+	}, nil
 }
 
-// predict packs and reads all tiles. It closes the image, once all are packed or the prediction has failed.
-func (ti *tiled) predict(ctx context.Context, img *preprocess.Image) error {
+// take takes the pixels of a request, and then the places of its tiles, for which it waits.
+func (ti *tiled) take(ctx context.Context) (img *preprocess.Image, free func(), err error) {
+	if err := ti.enter(ctx, 0); err != nil {
+		return nil, nil, err
+	}
+	if img, free, err = ti.request.Pixels(); err != nil {
+		return nil, nil, err
+	}
+	ti.work.release()
+	ti.watch.lap(StagePreprocess, &ti.watch.Preprocess)
+	size := image.Pt(img.Size())
+	area, whole := img.Area()
+	if ti.at = area.Min; area.Empty() {
+		whole = size
+	}
+	if err = ti.cut(size, whole); err == nil {
+		ti.places, err = ti.v.queue.awaitTiles(ctx, len(ti.rects), ti.request.Client, ti.request.ClientShare)
+	}
+	if err != nil {
+		free()
+		return nil, nil, err
+	}
+	ti.watch.lap(StageQueue, &ti.watch.Queue)
+	return img, free, nil
+}
+
+// cut cuts an image of a size into tiles. Objects are to be in pixels of the whole image.
+func (ti *tiled) cut(size, whole image.Point) (err error) {
+	ti.rects, ti.tiles, err = ti.how.of(size)
+	ti.rows = make(chan tileRow, len(ti.rects))
+	ti.merger = postprocess.NewMerger(ti.how.merging, whole.X, whole.Y)
+	return err
+}
+
+// enter waits for the turn of large images and for a worker.
+func (ti *tiled) enter(ctx context.Context, estimate time.Duration) (err error) {
+	if ti.work, err = ti.v.shared.workers.enter(ctx, estimate); err != nil {
+		return err
+	}
+	ti.count = 1
+	if err := ti.work.acquire(ctx); err != nil {
+		return err
+	}
+	ti.watch.Queue = ti.request.Waited
+	ti.watch.lap(StageQueue, &ti.watch.Queue)
+	return nil
+}
+
+// leave gives back what the image holds besides rows.
+func (ti *tiled) leave() {
+	if ti.count > 0 {
+		ti.v.shared.workers.count(1 - ti.count)
+		ti.work.leave()
+	}
+	if ti.places != nil {
+		ti.places.leave()
+	}
+}
+
+// predict packs and reads all tiles. It frees the image, once all are packed or the prediction has failed.
+func (ti *tiled) predict(ctx context.Context, img *preprocess.Image, free func()) error {
+	ti.v.shared.workers.count(len(ti.rects) - ti.count)
+	ti.count = len(ti.rects)
 	ctx, cancel := context.WithCancel(ctx)
 	packed := make(chan error, 1)
 	go func() {
 		defer close(ti.rows)
-		defer img.Close()
+		defer free()
 		packed <- ti.pack(ctx, cancel, img)
 	}()
 	defer func() { // also after a panic: rows that are not read are given back
@@ -188,7 +266,7 @@ func (ti *tiled) packTile(ctx context.Context, i int, img *preprocess.Image) (er
 func (ti *tiled) write(h *batcher.Handle, i int, img *preprocess.Image) (transform geometry.Transform, err error) {
 	v, rect := ti.v, ti.rects[i]
 	if len(ti.rects) > 1 { // else only this goroutine reads the image
-		if img, err = img.Region(rect); err != nil {
+		if img, err = img.Crop(rect); err != nil {
 			return transform, err
 		}
 		defer img.Close()
@@ -215,9 +293,9 @@ func (ti *tiled) read(ctx context.Context, row tileRow) error {
 	begin := time.Now()
 	objects, err := ti.v.decoder.Decode(row.h.Outputs(), row.transform, ti.how.params)
 	if err == nil && row.rect < ti.tiles {
-		err = ti.merger.Add(objects, ti.rects[row.rect].Min)
+		err = ti.merger.Add(objects, ti.rects[row.rect].Min.Add(ti.at))
 	} else if err == nil {
-		err = ti.merger.AddWhole(objects)
+		err = ti.merger.AddWhole(objects, ti.at)
 	}
 	ti.watch.Postprocess += time.Since(begin)
 	ti.places.answered()
@@ -255,7 +333,7 @@ func (ti *tiled) finish(ctx context.Context) error {
 	now := time.Now()
 	ti.response.Prediction, ti.response.tiles, ti.response.answered = prediction, ti.tiles, len(ti.rects)
 	watch.Queue += ti.waited
-	watch.Preprocess = ti.packing
+	watch.Preprocess += ti.packing
 	watch.Infer = ti.ended.Sub(ti.began)
 	watch.Postprocess += now.Sub(begin)
 	watch.stages.Record(StageQueue, watch.last, ti.began, nil)

@@ -1,9 +1,6 @@
 package inference
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // tilePlaces are what an image in tiles holds of a queue.
 type tilePlaces struct {
@@ -15,15 +12,29 @@ type tilePlaces struct {
 // enterTiles adds an image of n tiles, or refuses it as enter does. It takes a place for each tile, but no more than half of the queue, or
 // a client's share of it, so that one image leaves room for others. Places are given back one by one, as soon as there are no more tiles than these.
 func (q *queue) enterTiles(n int, client string, share float64) (*tilePlaces, error) {
+	p := q.placesOf(n, client, share)
+	if err := q.enter(p.held, client, share); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// awaitTiles is enterTiles that waits, as await does.
+func (q *queue) awaitTiles(ctx context.Context, n int, client string, share float64) (*tilePlaces, error) {
+	p := q.placesOf(n, client, share)
+	if err := q.await(ctx, p.held, client, share); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// placesOf are the places of an image of n tiles.
+func (q *queue) placesOf(n int, client string, share float64) *tilePlaces {
 	most := q.bound / 2
 	if share > 0 {
 		most = min(most, int(share*float64(q.bound)))
 	}
-	held := min(n, max(1, most))
-	if err := q.enter(held, client, share); err != nil {
-		return nil, err
-	}
-	return &tilePlaces{queue: q, client: client, held: held, tiles: n}, nil
+	return &tilePlaces{queue: q, client: client, held: min(n, max(1, most)), tiles: n}
 }
 
 // answered gives back the place of a tile.
@@ -40,33 +51,4 @@ func (p *tilePlaces) leave() {
 		p.queue.leave(p.held, p.client)
 		p.held = 0
 	}
-}
-
-// tiledWork is the use of the workers by an image in tiles. It counts each of these as an image in the server.
-type tiledWork struct {
-	imageWork
-
-	more int
-}
-
-// enterTiles counts an image of n tiles and waits until it may be decoded: as many as there are workers but one are in memory, until they are
-// answered. The error is ctx's; without one, leave must be called.
-func (w *workers) enterTiles(ctx context.Context, estimate time.Duration, n int) (*tiledWork, error) {
-	if err := w.tiled.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	work, err := w.enter(ctx, estimate)
-	if err != nil {
-		w.tiled.Release(1)
-		return nil, err
-	}
-	w.count(n - 1)
-	return &tiledWork{work, n - 1}, nil
-}
-
-// leave is called once the image is answered or refused, and closed.
-func (t *tiledWork) leave() {
-	t.w.count(-t.more)
-	t.imageWork.leave()
-	t.w.tiled.Release(1)
 }

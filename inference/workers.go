@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"fovea/preprocess/header"
 )
 
 // When a run uses all cores; see acquireRun.
@@ -21,7 +23,6 @@ type workers struct {
 	all   int64
 	free  *semaphore.Weighted
 	large *semaphore.Weighted // of the images that take longer than largeImage: all but one
-	tiled *semaphore.Weighted // of the images in tiles, which stay decoded until they are answered: all but one
 
 	mu          sync.Mutex
 	images      int     // in the server: accepted and not yet answered, of all models
@@ -29,8 +30,7 @@ type workers struct {
 }
 
 func newWorkers(n int) *workers {
-	most := int64(max(1, n-1))
-	return &workers{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(most), tiled: semaphore.NewWeighted(most)}
+	return &workers{all: int64(n), free: semaphore.NewWeighted(int64(n)), large: semaphore.NewWeighted(int64(max(1, n-1)))}
 }
 
 // largeImage is the estimated decoding time of an image that holds a worker for long. Photographs of 12 megapixels take
@@ -148,4 +148,22 @@ func (w *workers) hasSpare() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return int64(w.images) < max(1, w.all-1)
+}
+
+// pixelBudget bounds the pixels of the decoded images that pipelines hold.
+type pixelBudget struct {
+	*semaphore.Weighted
+
+	all int64
+}
+
+// newPixelBudget is of as many pixels as the largest image that is allowed, or as keptPerWorker for each worker.
+func newPixelBudget(maxPixels int64, workers int) pixelBudget {
+	all := max(maxPixels, int64(workers)*keptPerWorker)
+	return pixelBudget{semaphore.NewWeighted(all), all}
+}
+
+// weigh returns the pixels of an image.
+func (b pixelBudget) weigh(info header.Info) int64 {
+	return min(int64(info.Width)*int64(info.Height), b.all)
 }

@@ -100,11 +100,6 @@ func checkReleased(t *testing.T, w *workers) {
 	} else {
 		w.large.Release(large)
 	}
-	if tiled := max(1, w.all-1); !w.tiled.TryAcquire(tiled) {
-		t.Error("the place of an image in tiles is held")
-	} else {
-		w.tiled.Release(tiled)
-	}
 }
 
 func TestConcurrencyIsAMovingMean(t *testing.T) {

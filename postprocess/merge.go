@@ -71,8 +71,8 @@ func (m *Merger) Add(p Prediction, at image.Point) error {
 	return m.add(p, at)
 }
 
-// AddWhole takes over the objects of the whole image.
-func (m *Merger) AddWhole(p Prediction) error { return m.add(p, image.Point{}) }
+// AddWhole is Add for what all tiles show together.
+func (m *Merger) AddWhole(p Prediction, at image.Point) error { return m.add(p, at) }
 
 func (m *Merger) add(p Prediction, at image.Point) error {
 	objects, ok := p.(Objects)

@@ -15,7 +15,7 @@ import (
 // Tasks with boxes share their decoders: what their objects have besides a box is an extra, which reads it for the boxes that
 // were selected. Their predictions are Objects, so that outlets that only know boxes can read them all.
 
-// Objects is a prediction of objects: *Detected, *Oriented, *Segmented or *Posed.
+// Objects is a prediction of objects: *Detected, *Oriented, *Segmented, *Posed or *TextLines.
 type Objects interface {
 	Prediction
 	Len() int
@@ -112,6 +112,8 @@ var taskDecoders = map[string]func(repository.Definition, []Tensor) (Decoder, er
 	repository.DecodeVector:    newEmbedding,
 	repository.DecodeMap:       newDense,
 	repository.DecodeImage:     newImage,
+	repository.DecodeDB:        newTextMap,
+	repository.DecodeCTC:       newSequence,
 }
 
 // The values of Params.Encoding.

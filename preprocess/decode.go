@@ -18,15 +18,16 @@ import (
 )
 
 // Image is a decoded image: 8 bits per channel, blue, green and red, in its stored orientation, possibly shrunk by the
-// decoder. Only the pixels that its plan reads are defined, unless DecodeWhole made it. It holds native memory until Close. It is not safe for
+// decoder. Only the pixels that its plan reads are defined. It holds native memory until Close. It is not safe for
 // concurrent use, and belongs to the plan that decoded it.
 type Image struct {
 	mat         native
 	alpha       native // of an input of four channels; empty if the image is opaque
 	multiplied  bool   // the colors are multiplied by their alpha
-	whole       bool   // all of it is decoded, not only what the plan reads
 	orientation int
-	size        geometry.Image // orientation-corrected
+	size        geometry.Image  // orientation-corrected
+	area        image.Rectangle // see Area
+	whole       image.Point
 }
 
 // Close frees the image. It may be called twice.
@@ -41,19 +42,13 @@ func (img *Image) Close() {
 // is an *apierror.Error with code Undecodable for a corrupt image, or that of ctx: decoding stops soon after ctx ends. data is
 // not kept.
 func (p *Plan) Decode(ctx context.Context, data []byte, info header.Info) (*Image, error) {
-	return p.decode(ctx, data, info, p.shrink(info), false)
-}
-
-// decode decodes an image at 1/shrink: what the plan reads of it, or the whole.
-func (p *Plan) decode(ctx context.Context, data []byte, info header.Info, shrink int, whole bool) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(data) == 0 || info.Width < 1 || info.Height < 1 {
 		return nil, apierror.New(apierror.Internal, "cannot decode an image without its header")
 	}
-	img := newImage(info, shrink)
-	img.whole = whole
+	img := newImage(info, p.shrink(info))
 	if err := img.decode(ctx, data, info, p); err != nil {
 		img.Close()
 		return nil, err
@@ -127,10 +122,7 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 	case header.WebP:
 		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
 	}
-	columns := image.Rect(0, 0, w, h)
-	if !img.whole {
-		columns = p.resampling(img, w, h).sourceRect()
-	}
+	columns := p.resampling(img, w, h).sourceRect()
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)
 }
 

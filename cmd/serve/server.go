@@ -237,38 +237,9 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, pathOf(s.engine.Default(), s.engine.Models())))
+		s.logReady(newReadiness(s.cfg.HTTP, address, s.engine.Default(), s.engine.Models()))
 	}
 	return nil
-}
-
-// pathOf is the one for predictions with the default model, or with the first that is ready and takes images; "" if none does.
-func pathOf(byDefault string, models []inference.Status) string {
-	for _, m := range models {
-		if m.State != inference.Ready || m.Task == repository.NoTask || byDefault != "" && m.Name != byDefault {
-			continue
-		}
-		if byDefault != "" {
-			return "/predict"
-		}
-		return "/v1/models/" + m.Name + "/predict"
-	}
-	return ""
-}
-
-// curl is a command that asks for a prediction; without a path, for the server's metadata.
-func curl(cfg api.Config, address, path string) string {
-	options, scheme := "", "http"
-	if cfg.Access.Keys != "" {
-		options = "-H 'X-API-Key: KEY' "
-	}
-	if cfg.TLS.Enabled() {
-		scheme = "https"
-	}
-	if path == "" {
-		return "curl " + options + scheme + "://" + address + "/v2"
-	}
-	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + options + scheme + "://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

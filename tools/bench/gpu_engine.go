@@ -51,6 +51,9 @@ func (*engineTally) Discarded(string, string, int) {}
 // Tiles implements inference.Observer.
 func (*engineTally) Tiles(string, string, int) {}
 
+// Evicted implements inference.Observer.
+func (*engineTally) Evicted(string, string) {}
+
 // Rejected implements inference.Observer.
 func (t *engineTally) Rejected(_, reason string) { t.failed.CompareAndSwap(nil, &reason) }
 
