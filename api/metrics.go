@@ -55,7 +55,7 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 		stage:    histogram("fovea_stage_duration_seconds", "Time of one stage of one image's prediction: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
 		batch:    histogram("fovea_batch_size", "Images in a batch, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
-			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
+			Help: "Images, and tiles of images, accepted whose prediction is not finished."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
 		evicted:  counter("fovea_model_evictions_total", "Models unloaded to free memory; they are loaded again when used. Reason: room or ttl.", "model", "reason"),

@@ -459,3 +459,41 @@ func FuzzTileParams(f *testing.F) {
 		}
 	})
 }
+
+// TestPipelinesOfTiles has models with tiles see a whole image, and crops of it.
+func TestPipelinesOfTiles(t *testing.T) {
+	r := newRepository(t).addFinder("finder").define("colors", colors).add("colors", 1, "colors").
+		made("cells", cellDefinition+"tiles: {size: 64, overlap: 0, whole_image: false}\nbatching: {queue: 5}\n", cellModel("n", false)).
+		define("first", "task: pipeline\nsteps:\n  - {name: cells, model: cells}\n  - {name: color, model: colors, of: cells, parameters: {top_k: 1}}\n").
+		define("second", "task: pipeline\nsteps:\n  - {name: find, model: finder}\n  - {name: cells, model: cells, of: find}\n")
+	e := r.synced(nil)
+	data, want := cellImage(t, 6*perSide, 2*perSide, func(i int) bool { return i%11 == 0 })
+	for range 3 {
+		got, err := e.Predict(t.Context(), Request{Model: "first", Image: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := got.Prediction.(*postprocess.Piped).Steps[0]
+		if found := step.Prediction.(*postprocess.Detected); found.Tiles != 12 || !slices.Equal(boxesOf(found), want) || step.Objects[0].Find("color").(*postprocess.Classified).Top[0].Label != "red" {
+			t.Errorf("%+v, want %v", found, want)
+		}
+		if got, err = e.Predict(t.Context(), Request{Model: "second", Image: data}); err != nil {
+			t.Fatal(err)
+		}
+		var all []image.Rectangle
+		for _, object := range got.Prediction.(*postprocess.Piped).Steps[0].Objects {
+			found := object.Find("cells").(*postprocess.Detected)
+			if all = append(all, boxesOf(found)...); found.Tiles != 4 || found.Width != 6*perSide*cell {
+				t.Errorf("%+v", found)
+			}
+		}
+		slices.SortFunc(all, func(a, b image.Rectangle) int { return cmp.Or(a.Min.Y-b.Min.Y, a.Min.X-b.Min.X) })
+		if !slices.Equal(all, want) {
+			t.Errorf("of crops: %v, want %v", all, want)
+		}
+	}
+	if _, err := e.Predict(t.Context(), Request{Model: "first", Image: data, Tiles: tilesOf(t, TileParam, 64)}); apierror.From(err).Code != apierror.InvalidParameter {
+		t.Errorf("a tile of a pipeline: %v", err)
+	}
+	atRest(t, e)
+}
