@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"fovea/inference"
 	"fovea/internal/apierror"
 )
 
@@ -90,7 +91,13 @@ func (r *jsonReader) parameters() error {
 		fields[name] = func() error { return r.in.params.set(name, r.number()) }
 	}
 	fields[classesParameter] = r.classes
-	for _, name := range []string{encodingParameter, annotateParameter} {
+	fields[inference.TileParam] = func() error { // a number of pixels or a text
+		if r.next() == '"' {
+			return r.in.params.set(inference.TileParam, string(r.text()))
+		}
+		return r.in.params.set(inference.TileParam, r.number())
+	}
+	for _, name := range []string{encodingParameter, annotateParameter, inference.MergeParam, inference.MergeMetricParam} {
 		fields[name] = func() error {
 			if r.next() != '"' {
 				return apierror.New(apierror.InvalidParameter, "%s is not a string", name)

@@ -58,7 +58,8 @@ func (s *Server) images(c *gin.Context, rc *requestContext) (r inference.Request
 		s.reject(c, rc, err)
 		return r, nil, nil
 	}
-	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: b.waited}
+	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values,
+		Tiles: in.params.tiles, Waited: b.waited}
 	return r, in, b
 }
 
