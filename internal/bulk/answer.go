@@ -109,7 +109,9 @@ type content struct {
 	list  bool // rows are those of a list
 }
 
-func contentOf(prediction json.RawMessage) (content, error) { return contentBelow(prediction, maxDepth) }
+func contentOf(prediction json.RawMessage) (content, error) {
+	return contentBelow(prediction, maxDepth)
+}
 
 // maxDepth bounds pipelines in pipelines.
 const maxDepth = 8
