@@ -2,6 +2,8 @@ package header
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 
 	"fovea/internal/apierror"
 )
@@ -28,57 +30,92 @@ func sniff(data []byte) Format {
 // IsKnown reports whether data begins like a file of a supported format, or of one that is recognized as unsupported. The
 // first 32 bytes are enough.
 func IsKnown(data []byte) bool {
-	return sniff(data) != "" || has(data, 0, "<?xml") || unsupportedName(data) != ""
+	return sniff(data) != "" || has(data, 0, "<?xml") || otherFormatOf(data).name != ""
 }
 
-// unsupportedFormats are recognized by bytes at an offset.
-var unsupportedFormats = []struct {
-	at          int
-	bytes, name string
+// asJPEG and asPNG are what to send instead of an image in another format, of photographs and of drawings.
+const (
+	asJPEG = "save it as JPEG"
+	asPNG  = "save it as PNG"
+)
+
+// otherFormat is a format that is recognized and not supported.
+type otherFormat struct {
+	bytes   string // at the beginning
+	name    string
+	instead string // what to send
+}
+
+var otherFormats = []otherFormat{
+	{"\xff\x0a", "JPEG XL", asJPEG},
+	{"\x00\x00\x00\x0cJXL ", "JPEG XL", asJPEG},
+	{"\x00\x00\x00\x0cjP  ", "JPEG 2000", asJPEG},
+	{"\xff\x4f\xff\x51", "JPEG 2000", asJPEG},
+	{"\x00\x00\x01\x00", "ICO", asPNG},
+	{"8BPS", "Photoshop's PSD", asPNG},
+	{"%PDF-", "PDF", "render its page to PNG"},
+	{"\x76\x2f\x31\x01", "OpenEXR", asPNG},
+	{"#?RADIANCE", "Radiance HDR", asPNG},
+	{"qoif", "QOI", asPNG},
+	{"<svg", "SVG", "render it to PNG"},
+	{"\x1aE\xdf\xa3", "Matroska video", "send a frame as JPEG"},
+	{"\x1f\x8b", "gzip", "send the image in it"},
+	{"PK\x03\x04", "ZIP", "send the images in it"},
+}
+
+// brands are the formats of ISO media files by brand (ISO/IEC 14496-12, 4.3; 23008-12, annex B; AVIF 1.1, section 6). Files that are of
+// several have first the one that says most.
+var brands = []struct {
+	names  []string
+	format otherFormat
 }{
-	{4, "ftypavif", "AVIF"},
-	{4, "ftypavis", "AVIF"},
-	{4, "ftyphei", "HEIC"},
-	{4, "ftyphev", "HEIC"},
-	{4, "ftypmif1", "HEIF"},
-	{4, "ftypmsf1", "HEIF"},
-	{4, "ftyp", "a video or another ISO media file"},
-	{0, "\xff\x0a", "JPEG XL"},
-	{0, "\x00\x00\x00\x0cJXL ", "JPEG XL"},
-	{0, "\x00\x00\x00\x0cjP  ", "JPEG 2000"},
-	{0, "\xff\x4f\xff\x51", "JPEG 2000"},
-	{0, "\x00\x00\x01\x00", "ICO"},
-	{0, "8BPS", "Photoshop's PSD"},
-	{0, "%PDF-", "PDF"},
-	{0, "\x76\x2f\x31\x01", "OpenEXR"},
-	{0, "#?RADIANCE", "Radiance HDR"},
-	{0, "qoif", "QOI"},
-	{0, "<svg", "SVG"},
-	{0, "\x1aE\xdf\xa3", "Matroska video"},
-	{0, "\x1f\x8b", "gzip"},
-	{0, "PK\x03\x04", "ZIP"},
+	{[]string{"avif", "avis"}, otherFormat{name: "AVIF", instead: asJPEG}},
+	{[]string{"heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs"}, otherFormat{name: "HEIC",
+		instead: "save it as JPEG (iPhones do with Settings, Camera, Formats, Most Compatible)"}},
+	{[]string{"mif1", "mif2", "msf1"}, otherFormat{name: "HEIF", instead: asJPEG}},
+	{[]string{"crx "}, otherFormat{name: "a camera's raw file", instead: asJPEG}},
 }
 
-// unsupportedName returns the name of a recognized format that is not supported; "" if there is none.
-func unsupportedName(data []byte) string {
-	for _, m := range unsupportedFormats {
-		if has(data, m.at, m.bytes) {
-			return m.name
+// isoMedia identifies an ISO media file by its major brand and the compatible ones.
+func isoMedia(data []byte) otherFormat {
+	const head = 16 // size, type, major brand and version
+	listed := data[8:12:12]
+	if size := int64(binary.BigEndian.Uint32(data)); len(data) > head && size > head {
+		listed = append(listed, data[head:min(size, int64(len(data)), 256)]...)
+	}
+	for _, b := range brands {
+		for brand := range slices.Chunk(listed, 4) {
+			if slices.Contains(b.names, string(brand)) {
+				return b.format
+			}
 		}
 	}
-	return ""
+	return otherFormat{name: "a video or another ISO media file", instead: "send a frame as JPEG"}
 }
 
-// unsupported returns the error of data of no supported format. It names the format if that is recognized.
-func unsupported(data []byte) error {
-	name := unsupportedName(data)
-	if has(data, 0, "<?xml") && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
-		name = "SVG"
+// otherFormatOf identifies a format that is not supported; one without a name is unknown.
+func otherFormatOf(data []byte) otherFormat {
+	for _, f := range otherFormats {
+		if has(data, 0, f.bytes) {
+			return f
+		}
 	}
-	if name == "" {
+	if has(data, 4, "ftyp") && len(data) >= 12 {
+		return isoMedia(data)
+	}
+	return otherFormat{}
+}
+
+// unsupported returns the error of data of no supported format. It names the format if that is recognized, and what to send instead.
+func unsupported(data []byte) error {
+	f := otherFormatOf(data)
+	if has(data, 0, "<?xml") && bytes.Contains(data[:min(len(data), 1024)], []byte("<svg")) {
+		f = otherFormat{name: "SVG", instead: "render it to PNG"}
+	}
+	if f.name == "" {
 		return apierror.New(apierror.UnsupportedFormat, "unknown image format; allowed: %s", Allowed)
 	}
-	return apierror.New(apierror.UnsupportedFormat, "%s is not supported; allowed: %s", name, Allowed)
+	return apierror.New(apierror.UnsupportedFormat, "%s is not supported; %s; allowed: %s", f.name, f.instead, Allowed)
 }
 
 // has reports whether data contains s at an offset.

@@ -124,8 +124,8 @@ func (t *TIFFFile) rows(i int) int {
 
 const (
 	// maxTIFFSegments bounds the cost of segments that is not that of their pixels. A page of 50 megapixels in the usual strips of
-	// 8 KiB has 18,000.
-	maxTIFFSegments = 1 << 16
+	// 8 KiB has 18,000, or 24,000 with 16 bits per channel.
+	maxTIFFSegments = 1 << 15
 	// maxTIFFSamples bounds the samples of a pixel.
 	maxTIFFSamples = 8
 	// maxTIFFTables bounds the tables that are read for each segment. All that baseline JPEG may have take 2 KB.

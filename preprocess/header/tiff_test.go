@@ -111,7 +111,7 @@ func TestTIFFErrors(t *testing.T) {
 		"tiles without sizes":           {tagged(t, tiles, tagTileCounts, 0, 999), apierror.Undecodable, "sizes of 0"},
 		"strips that overlap":           {tagged(t, sample(t, "tiff_lzw_rgb.tif"), tagStripCounts, 5000), apierror.Undecodable, "TIFF is truncated"},
 		"tiles much larger":             {tagged(t, tagged(t, tiles, tagTileWidth, 1<<19), tagTileHeight, 1<<19), apierror.ImageTooLarge, "TIFF of 45×34 pixels has tiles of"},
-		"65,537 strips":                 {tagged(t, tagged(t, rgb, tagHeight, 65537), tagRowsPerStrip, 1), apierror.ImageTooLarge, "TIFF has 1×65537 strips or tiles; the limit is 65536"},
+		"32,769 strips":                 {tagged(t, tagged(t, rgb, tagHeight, 32769), tagRowsPerStrip, 1), apierror.ImageTooLarge, "TIFF has 1×32769 strips or tiles; the limit is 32768"},
 		"a palette of 3 numbers":        {tagged(t, palette, tagPalette, 3), apierror.Undecodable, "its palette has 1 numbers, not 48"},
 		"JPEG tables that are a number": {tagged(t, jpeg, tagTables, 7), apierror.Undecodable, "its JPEG tables"},
 		"truncated":                     {lzw[:len(lzw)-1], apierror.Undecodable, "TIFF is truncated"},

@@ -26,7 +26,7 @@ func newSource(ctx context.Context, file *header.TIFFFile) (source, error) {
 	case header.TIFFLZW:
 		return &lzwSource{ctx: ctx}, nil
 	case header.TIFFPackBits:
-		return &packBits{}, nil
+		return &packBits{ctx: ctx}, nil
 	case header.TIFFJPEG:
 		return &jpegSource{ctx: ctx, file: file}, nil
 	case header.TIFFDeflate:
@@ -86,7 +86,8 @@ func (l *lzwSource) close() {
 	}
 }
 
-// checkInterval is how many compressed bytes are read between two checks of the context. As many LZW codes produce at most 4 MB.
+// checkInterval is how many compressed bytes of LZW, which produce at most 4 MB, or codes of PackBits are read between two checks of
+// the context.
 const checkInterval = 1 << 10
 
 // byteReader reads a segment and checks the context.
@@ -120,6 +121,8 @@ func (r *byteReader) Read(b []byte) (int, error) {
 
 // packBits decompresses PackBits (TIFF 6.0, section 9). Runs may continue in the next row, as libtiff allows.
 type packBits struct {
+	ctx      context.Context //nolint:containedctx // of one decode
+	codes    int
 	rest     []byte
 	literals int // bytes to copy
 	repeats  int // of value
@@ -152,6 +155,8 @@ func (p *packBits) next(rowBytes int) ([]byte, error) {
 			p.repeats, to = p.repeats-n, to[n:]
 		case len(p.rest) == 0:
 			return nil, errEnds
+		case p.codes%checkInterval == 0 && p.ctx.Err() != nil:
+			return nil, p.ctx.Err() // of a million codes none may yield a byte
 		default:
 			p.code()
 		}
@@ -161,6 +166,7 @@ func (p *packBits) next(rowBytes int) ([]byte, error) {
 
 // code reads the head of a run; -128 is none.
 func (p *packBits) code() {
+	p.codes++
 	code := int(int8(p.rest[0]))
 	p.rest = p.rest[1:]
 	switch {

@@ -131,6 +131,10 @@ func TestDecodeStopsOnCancel(t *testing.T) {
 	if err := Decode(&lasting{t.Context(), 3}, file(width, height, 5, clears), make([]byte, 3*width*height), width, height); !errors.Is(err, context.Canceled) {
 		t.Errorf("LZW that yields nothing: %v", err)
 	}
+	nothing := bytes.Repeat([]byte{0x80}, 1<<16)
+	if err := Decode(&lasting{t.Context(), 3}, file(width, height, 32773, nothing), make([]byte, 3*width*height), width, height); !errors.Is(err, context.Canceled) {
+		t.Errorf("PackBits that yields nothing: %v", err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	s, err := newInflater(ended, 1)

@@ -312,11 +312,11 @@ func tiffStrips() []Image {
 	strips := func(compression, samples int, segment []byte, shared, planar bool) func(Size) []byte {
 		return func(s Size) []byte {
 			s = s.deep(8 * samples)
-			n := max(1, min(1<<16, (s.Bytes-4096)/(8+len(segment))))
+			n := max(1, min(1<<15, (s.Bytes-4096)/(8+len(segment))))
 			if planar {
 				n = max(1, n/samples)
 			}
-			t := &tiffImage{width: max(1, min(s.Pixels/n, 1000)), height: n, bits: 8, samples: samples, color: colorRGB, compression: compression, rows: 1, planar: planar, segments: [][]byte{segment}, shared: shared}
+			t := &tiffImage{width: max(1, min(s.Pixels/n, 4096)), height: n, bits: 8, samples: samples, color: colorRGB, compression: compression, rows: 1, planar: planar, segments: [][]byte{segment}, shared: shared}
 			for !shared && len(t.segments) < t.count() {
 				t.segments = append(t.segments, segment)
 			}
@@ -324,8 +324,8 @@ func tiffStrips() []Image {
 		}
 	}
 	return []Image{
-		{Name: "LZW, 65,536 strips of one row", Make: strips(compressedLZW, 3, longestLZW(3*4096), false, false)},
-		{Name: "deflate, 65,536 strips of one row", Make: strips(compressedDeflate, 3, deflatedRows(make([]byte, 3*4096)), false, false)},
+		{Name: "LZW, 32,768 strips of one row", Make: strips(compressedLZW, 3, longestLZW(3*4096), false, false)},
+		{Name: "deflate, 32,768 strips of one row", Make: strips(compressedDeflate, 3, deflatedRows(make([]byte, 3*4096)), false, false)},
 		{Name: "deflate, 8 planes of strips of one row", Make: strips(compressedDeflate, 8, deflatedRows(make([]byte, 4096)), false, true)},
 		{Name: "deflate, strips that share their data", Make: strips(compressedDeflate, 3, deflatedRows(make([]byte, 3*4096)), true, false)},
 		{Name: "plain, strips that share their data", Make: strips(compressedPlain, 3, noise(3*1000), true, false)},
@@ -335,13 +335,13 @@ func tiffStrips() []Image {
 // tiffShapes are tiles, and images that are unusual in other ways.
 func tiffShapes() []Image {
 	return []Image{
-		{Name: "plain, 65,536 tiles of 27×27", Make: func(s Size) []byte {
-			side := 27 * int(math.Sqrt(float64(min(s.Pixels/(27*27), 1<<16))))
-			t := &tiffImage{width: side, height: side, bits: 8, samples: 3, color: colorRGB, compression: compressedPlain, tileWidth: 27, rows: 27, segments: [][]byte{noise(3 * 27 * 27)}, shared: true}
+		{Name: "plain, 32,000 tiles of 39×39", Make: func(s Size) []byte {
+			side := 39 * int(math.Sqrt(float64(min(s.Pixels/(39*39), 1<<15))))
+			t := &tiffImage{width: side, height: side, bits: 8, samples: 3, color: colorRGB, compression: compressedPlain, tileWidth: 39, rows: 39, segments: [][]byte{noise(3 * 39 * 39)}, shared: true}
 			return t.file()
 		}},
-		{Name: "JPEG, tiles of 64×64", Make: func(s Size) []byte { return tiledJPEG(s, 64, 1<<16) }},
-		{Name: "JPEG, tiles of 16×16", Make: func(s Size) []byte { return tiledJPEG(s, 16, 256) }},
+		{Name: "JPEG, tiles of 64×64", Make: func(s Size) []byte { return tiledJPEG(s, 64, 181) }},
+		{Name: "JPEG, tiles of 16×16", Make: func(s Size) []byte { return tiledJPEG(s, 16, 181) }},
 		{Name: "JPEG of 100 refinements in one strip", Make: func(s Size) []byte {
 			w, h := s.sides()
 			script := standard(1)
