@@ -88,6 +88,7 @@ func textLayouts() []layout {
 			want: "input.resize: stretch; input.width: 160; input.height: 80; input.color: rgb?; input.mean: [0.485, 0.456, 0.406]"},
 		{what: "inference.yml of a classifier that crops", model: modelOf(in("x", float, "b", 3, "h", "w"), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 2)),
 			files: map[string]string{"inference.yml": strings.Replace(ppclasDirection, "- ResizeImage: {size: [160, 80]}", "- ResizeImage: {resize_short: 256}\n  - CropImage: {size: 224}", 1)}, want: "input.resize: shortest_edge; input.shortest_edge: 256; input.width: 224; input.crop_offset: floor"},
+		{what: "a detector whose labels are under that key", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100), meta("character", "text\ntitle\nfigure")), label: "text,title,figure", want: "output.decode: yolo"},
 		{what: "a map of classes of PaddleSeg", model: modelOf(in("x", float, "b", 3, "h", "w"), out("fetch_name_0", float, "b", 3, "h", "w"), op("Conv", "fetch_name_0", "x")), set: said("task", "semantic_segmentation"), want: "task: semantic_segmentation"},
 	}
 	return list
