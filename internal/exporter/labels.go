@@ -110,7 +110,7 @@ func (b *builder) findLabels() {
 	}
 	b.labelsSought = true
 	if text := b.graph.Metadata[characterKey]; text != "" {
-		b.takeLabels(strings.Split(text, "\n"), characterKey+" in model.onnx")
+		b.takeLabels(strings.Split(strings.TrimRight(text, "\r\n"), "\n"), characterKey+" in model.onnx")
 		return
 	}
 	names := repository.LabelFiles()
