@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"fovea/health"
@@ -138,7 +139,8 @@ func (s *Server) rejectImage(rc *requestContext, err *apierror.Error) imageResul
 func (s *Server) engineError(err error) *apierror.Error {
 	apiErr := apierror.From(err)
 	if apiErr.Code == apierror.DeadlineExceeded {
-		return apierror.New(apiErr.Code, "no response within %s", s.cfg.Timeout) // the cause says no more
+		// The cause says no more; the message may name the step of a pipeline.
+		return apierror.New(apiErr.Code, "%s", strings.Replace(apiErr.Message, apierror.TimeLimit, s.cfg.Timeout.String(), 1))
 	}
 	return apiErr
 }

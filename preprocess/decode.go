@@ -25,7 +25,9 @@ type Image struct {
 	alpha       native // of an input of four channels; empty if the image is opaque
 	multiplied  bool   // the colors are multiplied by their alpha
 	orientation int
-	size        geometry.Image // orientation-corrected
+	size        geometry.Image  // orientation-corrected
+	area        image.Rectangle // see Area
+	whole       image.Point
 }
 
 // Close frees the image. It may be called twice.

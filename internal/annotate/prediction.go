@@ -37,6 +37,8 @@ func Prediction(img image.Image, scale float64, p postprocess.Prediction) (*imag
 		return enlarged(p.Image, 1), nil
 	case *postprocess.Embedded:
 		return Classes(img, nil)
+	case *postprocess.Piped:
+		return piped(img, scale, p)
 	}
 	return nil, fmt.Errorf("a prediction of the type %T cannot be drawn", p)
 }

@@ -46,7 +46,7 @@ func (b *builder) foreignOperator() string {
 // taskNames lists the tasks that can be inferred.
 func taskNames() (names []string) {
 	for _, task := range repository.Tasks() {
-		if task != repository.NoTask {
+		if task.SeesImages() {
 			names = append(names, string(task))
 		}
 	}

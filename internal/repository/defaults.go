@@ -33,7 +33,11 @@ func (in Input) Validate() error {
 // fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
 // validated.
 func (d *Definition) fill(given func(key string) bool) {
-	if d.Task != NoTask {
+	switch d.Task {
+	case NoTask:
+	case Pipeline:
+		d.fillPipeline(given)
+	default:
 		d.Input.fill(given)
 		d.Output.fill(d.Task, given)
 	}

@@ -24,13 +24,22 @@ const (
 // Tasks lists all tasks, in the order of the documentation.
 func Tasks() []Task {
 	return []Task{Classification, Detection, OrientedDetection, InstanceSegmentation, Pose, SemanticSegmentation, Embedding, Depth, Anomaly,
-		ImageOutput, TextDetection, TextRecognition, NoTask}
+		ImageOutput, TextDetection, TextRecognition, Pipeline, NoTask}
 }
+
+// TakesTensors reports whether models of a task are ONNX files, whose tensors requests may have.
+func (t Task) TakesTensors() bool { return t != Pipeline }
+
+// SeesImages reports whether a model of a task makes predictions for images by itself, from its own tensors.
+func (t Task) SeesImages() bool { return t != Pipeline && t != NoTask }
 
 // FindsObjects reports whether predictions of a task are boxes with classes and scores, which thresholds and suppression select.
 func (t Task) FindsObjects() bool {
 	return slices.Contains([]Task{Detection, OrientedDetection, InstanceSegmentation, Pose}, t)
 }
+
+// HasObjects reports whether predictions of a task are objects with boxes or corners, which can be cropped.
+func (t Task) HasObjects() bool { return t.FindsObjects() || t == TextDetection }
 
 // The values of Output.Decode of tasks besides classification and detection.
 const (

@@ -57,20 +57,36 @@ func (d *Definition) check() config.Errors {
 	}
 	errs.OneOf("task", string(d.Task), taskNames()...)
 	localFile(&errs, "labels", d.LabelsFile)
-	if d.Task == NoTask {
+	switch d.Task {
+	case NoTask:
 		d.checkNoTask(&errs)
-	} else {
+	case Pipeline:
+		d.checkPipeline(&errs)
+	default:
 		d.Input.check(&errs)
 		d.checkOutput(&errs)
+	}
+	if d.Task != Pipeline {
+		d.checkNoSteps(&errs)
 	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
+	d.checkMemory(&errs)
 	d.checkSelfTest(&errs)
 	d.Versions.check(&errs)
 	d.checkGate(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+func (d *Definition) checkMemory(errs *config.Errors) {
+	if d.Memory.TTL != 0 {
+		config.Range(errs, "memory.ttl", d.Memory.TTL, time.Second, 30*24*time.Hour)
+		if d.Memory.Keep {
+			notApplicable(errs, "memory.ttl", "does not apply with memory.keep")
+		}
+	}
 }
 
 // checkNoTask reports keys that only matter for predictions.

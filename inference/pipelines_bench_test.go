@@ -1,0 +1,156 @@
+package inference
+
+import (
+	"context"
+	"image"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fovea/inference/onnx"
+	"fovea/postprocess"
+	"fovea/preprocess"
+	"fovea/preprocess/geometry"
+	"fovea/preprocess/header"
+)
+
+// stepLoop is a loop without the engine over the sessions of a pipeline's models: each of its goroutines decodes an image, and runs all steps on
+// it, one after the other.
+type stepLoop struct {
+	versions []*version
+	batches  [][]*onnx.Batch // of each goroutine, one for each version
+}
+
+func newStepLoop(b *testing.B, versions ...*version) *stepLoop {
+	b.Helper()
+	l := &stepLoop{versions: versions}
+	for range runtime.GOMAXPROCS(0) {
+		var batches []*onnx.Batch
+		for _, v := range versions {
+			batch, err := v.sessions[0].NewBatch(context.Background(), onnx.BatchSpec{Rows: 1, RowShapes: v.inputShapes(v.trialSize(0)), TrialShapes: v.trialShapes(), Trial: v.writeTrial})
+			if err != nil {
+				b.Fatal(err)
+			}
+			batches = append(batches, batch)
+		}
+		l.batches = append(l.batches, batches)
+	}
+	return l
+}
+
+func (l *stepLoop) close() {
+	for _, batches := range l.batches {
+		for _, batch := range batches {
+			_ = batch.Close()
+		}
+	}
+}
+
+// predict runs a model on decoded pixels.
+func (l *stepLoop) predict(batches []*onnx.Batch, model int, img *preprocess.Image) (postprocess.Prediction, error) {
+	v, batch := l.versions[model], batches[model]
+	if err := v.reshape(batch, v.plan.InputSize(img.Size())); err != nil {
+		return nil, err
+	}
+	transform, err := v.plan.Pack(img, batch.Input(v.image, 0))
+	if err != nil {
+		return nil, err
+	}
+	if err := batch.Run(context.Background(), 1); err != nil {
+		return nil, err
+	}
+	return v.decoder.Decode(batch.Outputs(0), transform, postprocess.Params{})
+}
+
+// run does n images, as step has it.
+func (l *stepLoop) run(b *testing.B, images [][]byte, n int, step func(batches []*onnx.Batch, img *preprocess.Image) error) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, batches := range l.batches {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+				data := images[i%len(images)]
+				info, err := header.Read(data, header.Limits{})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				img, err := preprocess.DecodeWhole(context.Background(), data, info)
+				if err == nil {
+					err = step(batches, img)
+					img.Close()
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// compareWithLoop alternates between a pipeline and its loop in one run, and reports the ratios.
+func compareWithLoop(b *testing.B, e *Engine, name string, images [][]byte, slice int, loop func(n int)) {
+	var engineCPU, loopCPU, engineWall, loopWall time.Duration
+	for b.Loop() {
+		cpu, wall := timed(b, func() { loop(slice) })
+		loopCPU, loopWall = loopCPU+cpu, loopWall+wall
+		cpu, wall = timed(b, func() { askAll(b, e, name, images, slice) })
+		engineCPU, engineWall = engineCPU+cpu, engineWall+wall
+	}
+	b.ReportMetric(float64(engineCPU)/float64(loopCPU), "cpu-ratio")
+	b.ReportMetric(float64(loopWall)/float64(engineWall), "throughput-ratio")
+	b.ReportMetric(float64(slice)*float64(b.N)/engineWall.Seconds(), "images/s")
+}
+
+// BenchmarkPipelineAgainstLoop classifies what a detector finds.
+func BenchmarkPipelineAgainstLoop(b *testing.B) {
+	r := newRepository(b)
+	r.real("", "yolox-nano")
+	r.write(filepath.Join("detect-classify", "model.yaml"), []byte("task: pipeline\nsteps:\n- {name: detect, model: yolox-nano}\n"+
+		"- {name: classify, model: efficientnet-lite0, of: detect, crop: {margin: 0.1}}\n"))
+	e := r.synced(nil)
+	var images [][]byte
+	for _, s := range samples(b) {
+		images = append(images, s.data)
+	}
+	l := newStepLoop(b, e.models["yolox-nano"].served[0], e.models["efficientnet-lite0"].served[0])
+	defer l.close()
+	step := e.models["detect-classify"].pipeline.definition.Steps[1]
+	var crops atomic.Int64
+	compareWithLoop(b, e, "detect-classify", images, 50, func(n int) {
+		l.run(b, images, n, func(batches []*onnx.Batch, img *preprocess.Image) error {
+			found, err := l.predict(batches, 0, img)
+			if err != nil {
+				return err
+			}
+			for _, box := range found.(*postprocess.Detected).Boxes {
+				crops.Add(1)
+				if err := l.classify(batches, img, box, step.Crop.Margin); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	b.ReportMetric(float64(crops.Load())/float64(b.N)/50, "crops/image")
+}
+
+func (l *stepLoop) classify(batches []*onnx.Batch, img *preprocess.Image, box postprocess.Box, margin float64) error {
+	crop, err := img.Crop(boxWithMargin(box, margin))
+	if err != nil {
+		return err
+	}
+	defer crop.Close()
+	_, err = l.predict(batches, 1, crop)
+	return err
+}
+
+func boxWithMargin(b postprocess.Box, margin float64) image.Rectangle {
+	x, y := margin*(b.X2-b.X1), margin*(b.Y2-b.Y1)
+	return geometry.Box{MinX: b.X1 - x, MinY: b.Y1 - y, MaxX: b.X2 + x, MaxY: b.Y2 + y}.Pixels()
+}
