@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -126,6 +127,19 @@ const (
 	limitMin = "min"
 	limitMax = "max"
 )
+
+// setLimit takes limit_side_len or limit_type.
+func (b *builder) setLimit(key, text string) error {
+	if key == "limit_side_len" {
+		b.limitSide = text
+		return nil
+	}
+	if text != limitMin && text != limitMax {
+		return fmt.Errorf("is not one of %s, %s", limitMin, limitMax)
+	}
+	b.limitType = text
+	return nil
+}
 
 // limitKey is the key that limit_side_len stands for.
 func (b *builder) limitKey() string {

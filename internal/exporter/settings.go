@@ -190,15 +190,8 @@ func (b *builder) setting(key, text string) error {
 		return b.setSize(text)
 	case "labels":
 		return b.setLabels(text)
-	case "limit_side_len":
-		b.limitSide = text
-		return nil
-	case "limit_type":
-		if text != limitMin && text != limitMax {
-			return fmt.Errorf("is not one of %s, %s", limitMin, limitMax)
-		}
-		b.limitType = text
-		return nil
+	case "limit_side_len", "limit_type":
+		return b.setLimit(key, text)
 	case "task":
 		if strings.HasSuffix(text, "label_classification") {
 			b.settings["output.multi_label"], text = "true", string(repository.Classification)
