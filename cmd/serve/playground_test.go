@@ -37,7 +37,7 @@ func TestPlayground(t *testing.T) {
 		"tasks": testTasks, "sliders and classes": testSliders, "errors": testErrors, "similarity": testSimilarity,
 		"code": testCode, "a small screen": testSmallScreen, "model and server": testDetails,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, openTab(t, chrome, url, sized(1280, 900, "light")), p) })
+		t.Run(name, func(t *testing.T) { test(t, openTab(chrome, t, url, sized(1280, 900, "light")), p) })
 	}
 }
 
@@ -130,7 +130,7 @@ func testOrientation(t *testing.T, b *tab, p *process) {
 	// The same on the screen, where the image is enlarged.
 	for name, point := range map[string][2]float64{"left": {box.X1, 280}, "right": {box.X2, 280}, "top": {210, box.Y1}, "bottom": {210, box.Y2}} {
 		if name == "top" {
-			point[0] = box.X2 - 8 // beside the label
+			point[0] = box.X2 - 8 // not where the label is
 		}
 		if got := b.onScreen(point[0], point[1], height, width); !near(got, palette.Color(0), 40) {
 			t.Errorf("on the screen, the %s edge has the color %v", name, got)
@@ -404,7 +404,7 @@ func TestPlaygroundAsksForAKey(t *testing.T) {
 	if policy := page.Header.Get("Content-Security-Policy"); page.StatusCode != 200 || !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 		t.Errorf("%d with the policy %q", page.StatusCode, policy)
 	}
-	b := openTab(t, chrome, "http://"+p.address+"/", sized(1280, 900, "light"))
+	b := openTab(chrome, t, "http://"+p.address+"/", sized(1280, 900, "light"))
 	enter := func(key string) {
 		b.do(chromedp.WaitVisible(chromedp.CSS("#key-dialog")), chromedp.SetValue(chromedp.CSS("#key"), key), chromedp.Click(chromedp.CSS("#key-use")))
 	}

@@ -32,7 +32,7 @@ func TestPlaygroundIsAccessible(t *testing.T) {
 		"large and light": sized(1280, 900, "light"), "large and dark": sized(1280, 900, "dark"), "small and dark": sized(360, 740, "dark"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := openTab(t, chrome, "about:blank", size)
+			b := openTab(chrome, t, "about:blank", size)
 			b.do(call(page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}), chromedp.Navigate("http://"+p.address+"/")) // for axe-core, which is no part of the page
 			b.run(string(axe) + "; undefined")
 			b.choose("colors")

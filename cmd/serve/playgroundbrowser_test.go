@@ -61,7 +61,7 @@ type tab struct {
 }
 
 // openTab opens the playground of a server, and fails the test at its end if the page has thrown or was blocked.
-func openTab(t *testing.T, chrome context.Context, url string, before action) *tab {
+func openTab(chrome context.Context, t *testing.T, url string, before action) *tab {
 	t.Helper()
 	ctx, end := chromedp.NewContext(chrome)
 	t.Cleanup(end)

@@ -157,7 +157,7 @@ async function compareAll() {
   try {
     const { similarity } = await server.compare(model.name, compared.map((i) => i.file), items.running.signal);
     if (!similarity) return;
-    get('matrix', HTMLElement).replaceChildren(matrix(similarity, compared.map((i) => ({ name: i.file.name, picture: thumb(i, 56) }))));
+    get('matrix', HTMLElement).replaceChildren(matrix(similarity, compared.map((i) => ({ name: i.file.name, image: thumb(i, 56) }))));
     section.hidden = false;
     drawCode();
   } catch (err) {
@@ -363,7 +363,7 @@ const stem = (item) => item.file.name.replace(/\.[^.]*$/, '') || 'image';
 
 get('save-image', HTMLButtonElement).addEventListener('click', async () => {
   if (!selected?.prediction) return;
-  const item = selected, made = item.decoded?.picture;
+  const item = selected, made = item.decoded?.image;
   let canvas;
   if (made && shown.opacity === 1) {
     canvas = new OffscreenCanvas(made.width, made.height);

@@ -56,7 +56,7 @@ function fill(to, style, x, y, w, h) {
 }
 
 /**
- * Draws a picture over the whole image, and keeps the last one.
+ * Draws a layer over the whole image, and keeps the last one.
  * @param {Context} to @param {Scene} scene @param {string} name @param {() => OffscreenCanvas} draw
  */
 function layer(to, scene, name, draw) {
@@ -72,7 +72,7 @@ function layer(to, scene, name, draw) {
 }
 
 /**
- * Makes a picture of pixels.
+ * Makes an image of pixels.
  * @param {number} width @param {number} height
  * @param {(i: number) => Color | null} color of each; null: transparent
  */
@@ -126,7 +126,7 @@ function classMap(scene) {
 
 /** The part of the image that the model's own image covers, from the left. @param {Context} to @param {Scene} scene @param {number} unit */
 function replaced(to, scene, unit) {
-  const made = scene.decoded?.picture, { width, height } = scene;
+  const made = scene.decoded?.image, { width, height } = scene;
   if (!made) return;
   const part = scene.shown.opacity;
   if (part > 0) to.drawImage(made, 0, 0, part * made.width, made.height, 0, 0, part * width, height);

@@ -1,4 +1,4 @@
-// The result beside the image: controls, the list of objects or classes, and the times of the stages.
+// The result next to the image: controls, the list of objects or classes, and the times of the stages.
 import { classColor, css, decodeVector } from './decode.js';
 import { bar, count, facts, make, short } from './dom.js';
 import { classesOf, details, kindOf, nameOf, parts, shownPart, threshold, visible } from './prediction.js';
@@ -10,7 +10,7 @@ import { classesOf, details, kindOf, nameOf, parts, shownPart, threshold, visibl
  */
 
 /**
- * Makes a slider with its value beside it.
+ * Makes a slider with its value next to it.
  * @param {{id: string, name: string, value: number, low?: number, high?: number, step?: number, words?: (v: number) => string, set: (v: number) => void}} s
  */
 function slider({ id, name, value, low = 0, high = 1, step = 0.01, words = (v) => v.toFixed(2), set }) {
@@ -173,10 +173,10 @@ export function timing(a, elapsed) {
 
 /**
  * Makes the table of similarities.
- * @param {number[][]} similarity @param {{name: string, picture: HTMLCanvasElement}[]} images
+ * @param {number[][]} similarity @param {{name: string, image: HTMLCanvasElement}[]} images
  */
 export function matrix(similarity, images) {
-  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.picture, make('span', { class: 'unseen' }, image.name))));
+  const head = make('tr', {}, make('td'), ...images.map((image) => make('th', { scope: 'col', title: image.name }, image.image, make('span', { class: 'unseen' }, image.name))));
   const rows = similarity.map((row, i) => make('tr', {}, make('th', { scope: 'row' }, images[i].name), ...row.map((v) => {
     const cell = make('td', { class: v > 0.55 ? 'high' : '' }, v.toFixed(3));
     cell.style.background = `rgb(37 99 235 / ${Math.max(0, v) ** 2})`;

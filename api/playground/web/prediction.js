@@ -1,4 +1,4 @@
-// Predictions of all tasks, told apart by their form, and what of them is shown.
+// Predictions of all tasks, which their form distinguishes, and what of them is shown.
 import { decodeMask, decodeNumbers, decodePNG, bytesOf } from './decode.js';
 
 /**
@@ -232,7 +232,7 @@ export function objectAt(objects, x, y) {
  * @typedef {object} Decoded
  * @property {import('./decode.js').NumberMap} [numbers]
  * @property {{width: number, height: number, values: Uint8Array | Uint16Array}} [classes] the class of each pixel
- * @property {ImageBitmap} [picture]
+ * @property {ImageBitmap} [image]
  * @property {Map<number, import('./decode.js').Mask>} masks of objects that were drawn
  * @property {Map<string, OffscreenCanvas>} layers what was drawn before
  * @property {Map<string, Decoded>} parts of a pipeline's steps
@@ -251,7 +251,7 @@ export async function decode(p) {
   else if (kind === 'steps') {
     for (const [name, part] of parts(p)) decoded.parts.set(name, await decode(part));
   } else if (kind === 'image') {
-    decoded.picture = await createImageBitmap(new Blob([bytesOf(p.image.png ?? p.image.jpeg)]));
+    decoded.image = await createImageBitmap(new Blob([bytesOf(p.image.png ?? p.image.jpeg)]));
   }
   return decoded;
 }
