@@ -52,8 +52,10 @@ func (a *addition) fetch(ctx context.Context) error {
 // findLabels finds the file that --set labels names: next to the model, or anywhere on this machine.
 func (a *addition) findLabels() error {
 	key := "labels"
-	if a.set["names"] != "" { // as Ultralytics has it
-		key = "names"
+	for _, other := range []string{"names", "dictionary"} { // as for Ultralytics, and PaddleOCR
+		if a.set[other] != "" {
+			key = other
+		}
 	}
 	name := exporter.LabelsFile(a.set[key])
 	if name == "" {

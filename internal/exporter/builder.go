@@ -46,6 +46,8 @@ type builder struct {
 	labelFile     string // that config.pbtxt names
 	labelsSought  bool   // in files of usual names
 
+	limitSide, limitType string // PaddleOCR's names of limits of an image's sides, as the user says them
+
 	tritonWidth, tritonHeight int64 // of the input in config.pbtxt; 0 without
 
 	questions []repository.Question

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -121,6 +122,33 @@ func numberOf(step map[string]any, key string) int64 {
 
 const rapidOCR = "RapidOCR's configuration"
 
+// The values of PaddleOCR's limit_type: whether limit_side_len is that of the shorter side, which is made larger, or of the longer one.
+const (
+	limitMin = "min"
+	limitMax = "max"
+)
+
+// setLimit takes limit_side_len or limit_type.
+func (b *builder) setLimit(key, text string) error {
+	if key == "limit_side_len" {
+		b.limitSide = text
+		return nil
+	}
+	if text != limitMin && text != limitMax {
+		return fmt.Errorf("is not one of %s, %s", limitMin, limitMax)
+	}
+	b.limitType = text
+	return nil
+}
+
+// limitKey is the key that limit_side_len stands for.
+func (b *builder) limitKey() string {
+	if b.limitType == limitMax {
+		return "input.longest_edge"
+	}
+	return "input.shortest_edge"
+}
+
 // paddleDetector sets the detection of text.
 func (b *builder) paddleDetector(out repository.TensorInfo, cfg *paddleInference) {
 	b.dense(out, repository.TextDetection, repository.DecodeDB, shapeOf(out))
@@ -132,7 +160,11 @@ func (b *builder) paddleDetector(out repository.TensorInfo, cfg *paddleInference
 	b.namedOrder = "" // PaddleOCR applies means of red, green and blue to blue, green and red
 	b.assumed(func() {
 		if b.values["input.resize"].text == "" {
-			b.limitSides(736, 2000, rapidOCR)
+			shortest := int64(736)
+			if b.limitType == limitMax {
+				shortest = 0
+			}
+			b.limitSides(shortest, 2000, rapidOCR)
 		}
 		if b.values["input.resize"].text == string(repository.Limit) && !cfg.known() {
 			b.say("input.max_aspect", 8, rapidOCR)
@@ -302,14 +334,17 @@ func (b *builder) paddleClassifier(out repository.TensorInfo, cfg *paddleInferen
 	})
 }
 
-// angles are the labels of a classifier of directions: those of the metadata if they are numbers, or 0 and 180.
+// angles are the labels of a classifier of directions: those of the metadata, of the user or of a file if they are numbers, or 0 and 180.
 func (b *builder) angles(out repository.TensorInfo) []string {
 	list := strings.Fields(b.graph.Metadata[characterKey])
+	if b.findLabels(); len(list) == 0 {
+		list = b.labels
+	}
 	if len(list) == 0 && classesOf(out) == 2 {
 		list = []string{"0", "180"}
 	}
 	for _, angle := range list {
-		if _, err := strconv.Atoi(angle); err != nil {
+		if _, err := strconv.Atoi(strings.TrimSuffix(angle, "_degree")); err != nil {
 			return nil
 		}
 	}

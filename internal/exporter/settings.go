@@ -75,9 +75,9 @@ func given(mean, std []float64) normalization {
 }
 
 // shorthands are other names of keys, besides their last parts.
-var shorthands = map[string]string{"colour": "input.color", "conf": "output.score_threshold", "decode": "output.decode", "imgsz": "size",
+var shorthands = map[string]string{"box_thresh": "output.score_threshold", "colour": "input.color", "conf": "output.score_threshold", "decode": "output.decode", "imgsz": "size",
 	"iou": "output.iou_threshold", "max_det": "output.max_boxes", "multilabel": "output.multi_label", "names": "labels",
-	"normalisation": "normalization", "output": "output.name", "threshold": "output.score_threshold"}
+	"normalisation": "normalization", "dictionary": "labels", "output": "output.name", "thresh": "output.map_threshold", "threshold": "output.score_threshold", "use_dilation": "output.dilate"}
 
 // fullKey returns the key of model.yaml that a shorthand stands for: another name, or the last part of only one key.
 func fullKey(name string) string {
@@ -104,7 +104,7 @@ var interpolationNames = map[string][2]string{
 	"nearest": {repository.OpenCVNearest, repository.PillowNearest}, "linear": {repository.OpenCVLinear, repository.PillowBilinear},
 	"bilinear": {repository.OpenCVLinear, repository.PillowBilinear}, "cubic": {repository.OpenCVCubic, repository.PillowBicubic},
 	"bicubic": {repository.OpenCVCubic, repository.PillowBicubic}, "area": {repository.OpenCVArea, repository.PillowBox},
-	"lanczos": {repository.PillowLanczos, repository.PillowLanczos},
+	"lanczos": {repository.OpenCVLanczos, repository.PillowLanczos},
 }
 
 // readSettings reads what the user says.
@@ -116,6 +116,9 @@ func (b *builder) readSettings(set map[string]string) error {
 		if err := b.setting(key, text); err != nil {
 			errs = append(errs, fmt.Errorf("--set %s=%.80s: %w", key, text, err))
 		}
+	}
+	if b.limitSide != "" {
+		errs = append(errs, b.put(b.limitKey(), b.limitSide))
 	}
 	return errors.Join(errs...)
 }
@@ -187,6 +190,8 @@ func (b *builder) setting(key, text string) error {
 		return b.setSize(text)
 	case "labels":
 		return b.setLabels(text)
+	case "limit_side_len", "limit_type":
+		return b.setLimit(key, text)
 	case "task":
 		if strings.HasSuffix(text, "label_classification") {
 			b.settings["output.multi_label"], text = "true", string(repository.Classification)

@@ -60,6 +60,10 @@ func textLayouts() []layout {
 		{what: "PP-OCRv6's, whose file leaves the number of maps open", model: modelOf(in("x", float, "b", 3, "h", "w"), op("Sigmoid", "fetch_name_0", "y"), out("fetch_name_0", float, "b", "c", "h", "w")), want: "task: text_detection"},
 		{what: "settings of the detector", model: map1(), set: settingsOf("normalization=imagenet;shortest_edge=480;dilate=false;score_threshold=0.7"),
 			want: "input.resize: limit?; input.mean: [0.485, 0.456, 0.406]; input.shortest_edge: 480; output.dilate: false; output.score_threshold: 0.7"},
+		{what: "PaddleOCR's names of settings", model: map1(), set: settingsOf("limit_side_len=960;limit_type=max;box_thresh=0.6;thresh=0.2;use_dilation=false"),
+			want: "input.resize: limit?; input.longest_edge: 960; input.shortest_edge: ; output.score_threshold: 0.6; output.map_threshold: 0.2; output.dilate: false"},
+		{what: "PaddleOCR's limit of the shorter side", model: map1(), set: said("limit_side_len", "320"), want: "input.resize: limit?; input.shortest_edge: 320; input.longest_edge: 2000?"},
+		{what: "another limit", model: map1(), set: said("limit_type", "long"), err: "is not one of min, max"},
 		{what: "a detector of fixed size", model: modelOf(in("x", float, 1, 3, 640, 640), op("Sigmoid", "sigmoid_0.tmp_0", "y"), out("sigmoid_0.tmp_0", float, 1, 1, 640, 640)), want: "task: text_detection; input.resize: stretch?; input.shortest_edge: "},
 		{what: "inference.yml of a detector", model: map1(), files: map[string]string{"inference.yml": ppocrDetection}, want: "input.resize: longest_edge; input.longest_edge: 960; input.multiple: 128; input.to_multiple: ceil; " +
 			"input.color: bgr; input.mean: [0.485, 0.456, 0.406]; output.score_threshold: 0.6; output.unclip_ratio: 1.5; output.max_candidates: 1000; output.dilate: "},
@@ -83,11 +87,14 @@ func textLayouts() []layout {
 		{what: "a width that is fixed", model: line(4, meta("character", "a\nb")), set: said("size", "160x32"), want: "input.height: 32; input.width: 160; input.min_width: "},
 		{what: "a classifier of directions of documents", model: modelOf(in("x", float, "b", 3, 224, 224), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 4), meta("character", "0\n90\n180\n270")), label: "0,90,180,270",
 			want: "task: classification; output.decode: probabilities; input.resize: shortest_edge?; input.shortest_edge: 256?; input.crop_offset: floor?; input.color: bgr?; input.mean: [0.485, 0.456, 0.406]?"},
+		{what: "its labels, said", model: modelOf(in("x", float, "b", 3, 224, 224), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 4)), set: said("labels", `["0","90","180","270"]`), label: "0,90,180,270", want: "input.interpolation: opencv_lanczos?"},
+		{what: "a classifier of Paddle of other classes", model: modelOf(in("x", float, "b", 3, 224, 224), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 2)), set: said("labels", "cat,dog"), label: "cat,dog", want: "input.interpolation: pillow_bilinear?"},
 		{what: "a classifier of directions of lines, of another size", model: modelOf(in("x", float, "b", 3, 80, 160), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 2)), label: "0,180", want: "input.resize: fit_height?; input.width: ; input.color: bgr?"},
 		{what: "inference.yml of a classifier", model: modelOf(in("x", float, "b", 3, "h", "w"), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 2)), files: map[string]string{"inference.yml": ppclasDirection}, label: "0_degree,180_degree",
 			want: "input.resize: stretch; input.width: 160; input.height: 80; input.color: rgb?; input.mean: [0.485, 0.456, 0.406]"},
 		{what: "inference.yml of a classifier that crops", model: modelOf(in("x", float, "b", 3, "h", "w"), op("Softmax", "fetch_name_0", "y"), out("fetch_name_0", float, "b", 2)),
 			files: map[string]string{"inference.yml": strings.Replace(ppclasDirection, "- ResizeImage: {size: [160, 80]}", "- ResizeImage: {resize_short: 256}\n  - CropImage: {size: 224}", 1)}, want: "input.resize: shortest_edge; input.shortest_edge: 256; input.width: 224; input.crop_offset: floor"},
+		{what: "a detector whose labels are under that key", model: modelOf(in("images", float, 1, 3, 320, 320), out("output0", float, 1, 7, 2100), meta("character", "text\ntitle\nfigure")), label: "text,title,figure", want: "output.decode: yolo"},
 		{what: "a map of classes of PaddleSeg", model: modelOf(in("x", float, "b", 3, "h", "w"), out("fetch_name_0", float, "b", 3, "h", "w"), op("Conv", "fetch_name_0", "x")), set: said("task", "semantic_segmentation"), want: "task: semantic_segmentation"},
 	}
 	return list
