@@ -144,21 +144,32 @@ func (e *Engine) find(name string) (*model, error) {
 
 // acquire finds a version and counts the request as in flight on it; the caller calls refs.Done.
 func (e *Engine) acquire(name, number string) (*version, error) {
+	v, p, err := e.acquireAny(name, number)
+	if p != nil {
+		p.close()
+		return nil, isPipeline(p.name)
+	}
+	return v, err
+}
+
+// acquireAny is acquire, or for a pipeline finds that; the caller closes it.
+func (e *Engine) acquireAny(name, number string) (*version, *usedPipeline, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	m, err := e.find(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.pipeline != nil {
-		return nil, isPipeline(m.name)
+		p, err := m.usePipeline(number)
+		return nil, p, err
 	}
 	v, err := m.find(number)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	v.refs.Add(1)
-	return v, nil
+	return v, nil, nil
 }
 
 // find is the version of that number, or the highest for none.
