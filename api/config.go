@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net"
+	"net/netip"
 	"time"
 
 	"fovea/internal/access"
@@ -26,6 +28,8 @@ type Config struct {
 	NoH2C         bool          `yaml:"no_h2c" help:"without TLS, refuse HTTP/2 by prior knowledge (h2c)"`
 	ReadAhead     config.Size   `yaml:"read_ahead" range:"0..1TiB" help:"maximum body bytes in memory that are not decoded yet; further bodies wait in the network; 0: 16MiB per core"`
 
+	Playground string `yaml:"playground" oneof:"auto,on,off" help:"page at / on which models can be tried in a browser; auto: only if address is one of this machine alone (loopback)"`
+
 	Access access.Config `yaml:",inline"`
 
 	TLS tlsfiles.Config `yaml:"tls"`
@@ -44,7 +48,29 @@ func Defaults() Config {
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
 		CORS:          cors.Any,
+		Playground:    playgroundAuto,
 	}
+}
+
+// The values of Config.Playground.
+const (
+	playgroundAuto = "auto"
+	playgroundOn   = "on"
+)
+
+// ServesPlayground reports whether the page is served.
+func (c Config) ServesPlayground() bool {
+	return c.Playground == playgroundOn || c.Playground == playgroundAuto && isLoopback(c.Address)
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost"
 }
 
 // Check implements config.Checker.
@@ -53,23 +79,27 @@ func (c Config) Check(errs *config.Errors) {
 	if _, err := cors.Parse(c.CORS); err != nil {
 		errs.Add("cors", "%w", err)
 	}
-	if largest := max(c.MaxBodyBytes, c.MaxImageBytes); c.BodyBudget > 0 && c.BodyBudget < largest {
-		errs.Add("body_budget", "%s is less than the largest body allowed (%s)", c.BodyBudget, largest)
+	if c.BodyBudget > 0 && c.BodyBudget < c.largestBody() {
+		errs.Add("body_budget", "%s is less than the largest body allowed (%s)", c.BodyBudget, c.largestBody())
 	}
 }
 
-// maxBodyBudget is the largest body budget that is chosen without being configured.
+// largestBody is the limit on one body, of any kind.
+func (c Config) largestBody() config.Size { return max(c.MaxBodyBytes, c.MaxImageBytes) }
+
+// maxBodyBudget is the largest body budget that is chosen without being configured, unless one body may be larger.
 const maxBodyBudget = 1 << 30
 
 // bodyBudget is the limit in bytes on bodies in memory: at least the largest body.
 func (c Config) bodyBudget(memoryLimit int64) int64 {
-	switch {
-	case c.BodyBudget > 0:
+	if c.BodyBudget > 0 {
 		return int64(c.BodyBudget)
-	case memoryLimit > 0:
-		return max(min(memoryLimit/4, maxBodyBudget), int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
 	}
-	return max(maxBodyBudget, int64(max(c.MaxBodyBytes, c.MaxImageBytes)))
+	budget := int64(maxBodyBudget)
+	if memoryLimit > 0 {
+		budget = min(budget, memoryLimit/4)
+	}
+	return max(budget, int64(c.largestBody()))
 }
 
 // readAhead is the limit in bytes on bodies that are read before their images are decoded.

@@ -35,6 +35,7 @@ type Metrics struct {
 	queue    *prometheus.GaugeVec
 	rejected *prometheus.CounterVec
 	images   *prometheus.CounterVec
+	evicted  *prometheus.CounterVec
 	discards *prometheus.CounterVec
 }
 
@@ -56,9 +57,10 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
+		evicted:  counter("fovea_model_evictions_total", "Models unloaded to free memory; they are loaded again when used. Reason: room or ttl.", "model", "reason"),
 		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards, m.evicted)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
@@ -67,6 +69,9 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	m.registry.MustRegister(more...)
 	return m
 }
+
+// Describe implements the part of prometheus.Collector that the documentation of the metrics is made from.
+func (m *Metrics) Describe(c chan<- *prometheus.Desc) { m.registry.Describe(c) }
 
 // Stage implements inference.Observer.
 func (m *Metrics) Stage(model, version, stage string, d time.Duration) {
@@ -86,6 +91,11 @@ func (m *Metrics) Queue(model, version string, change int) {
 // Discarded implements inference.Observer.
 func (m *Metrics) Discarded(model, version string, boxes int) {
 	m.discards.WithLabelValues(model, version).Add(float64(boxes))
+}
+
+// Evicted implements inference.Observer.
+func (m *Metrics) Evicted(model, reason string) {
+	m.evicted.WithLabelValues(model, reason).Inc()
 }
 
 // Rejected implements inference.Observer.
@@ -138,6 +148,7 @@ func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 }
 
 var (
+	memoryDesc     = prometheus.NewDesc("fovea_model_memory_bytes", "Memory of the version's weights and batches, on all devices.", []string{"model", "version"}, nil)
 	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 if the version is ready, else 0.", []string{"model", "version", "device"}, nil)
 	unreadableDesc = prometheus.NewDesc("fovea_model_unreadable",
 		"1 if the model cannot be read from the repository now, else 0. Loaded versions are still served.", []string{"model"}, nil)
@@ -153,6 +164,7 @@ type modelStates struct{ engine Engine }
 // Describe implements prometheus.Collector.
 func (modelStates) Describe(c chan<- *prometheus.Desc) {
 	c <- readyDesc
+	c <- memoryDesc
 	c <- unreadableDesc
 	c <- refusedDesc
 	c <- measureDesc
@@ -163,11 +175,13 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	ready := map[[3]string]float64{} // a version that is being replaced is in the list twice
 	unreadable := map[string]float64{}
 	gates := map[[2]string]*inference.GateResult{}
+	memory := map[[2]string]int64{}
 	for _, m := range s.engine.Models() {
 		unreadable[m.Name] = 0
 		if m.Unreadable != "" {
 			unreadable[m.Name] = 1
 		}
+		memory[[2]string{m.Name, m.Version}] += m.Memory
 		key := [3]string{m.Name, m.Version, m.Device}
 		ready[key] = max(ready[key], 0)
 		if m.State == inference.Ready {
@@ -182,6 +196,9 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	}
 	for model, value := range unreadable {
 		c <- prometheus.MustNewConstMetric(unreadableDesc, prometheus.GaugeValue, value, model)
+	}
+	for key, value := range memory {
+		c <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(value), key[:]...)
 	}
 	collectGates(c, gates)
 }

@@ -56,7 +56,10 @@ func predictions() map[string]postprocess.Prediction {
 		"anomaly":     &postprocess.AnomalyMap{Score: 1.25, Anomalous: true, Map: numbers(""), Width: 20, Height: 10},
 		"pipeline":    piped,
 		"image":       picture,
-		"jpeg":        &asJPEG,
+		"text lines": &postprocess.TextLines{Lines: []postprocess.TextLine{{Score: 0.75, Corners: [4][2]float64{{1, 1}, {9, 2}, {9, 6}, {1, 5}}},
+			{Text: "文 a", Score: 0.5, Corners: [4][2]float64{{11, 1}, {19, 1}, {19, 5}, {11, 5}}}}, Frame: frame},
+		"text": &postprocess.Recognized{Text: "Ab 1", Score: 0.875},
+		"jpeg": &asJPEG,
 	}
 }
 

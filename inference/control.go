@@ -25,6 +25,11 @@ func (e *Engine) Load(ctx context.Context, name string) error {
 	if failures := (*SyncError)(nil); err != nil && !errors.As(err, &failures) {
 		return apierror.Wrap(apierror.NotReady, err, "the model repository cannot be read")
 	}
+	e.mu.Lock()
+	if m := e.models[name]; m != nil && m.onDemand() && !e.closed {
+		e.makeResident(m)
+	}
+	e.mu.Unlock()
 	for _, v := range e.loadingOf(name) {
 		select {
 		case <-v.loadReturned:

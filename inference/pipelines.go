@@ -42,6 +42,21 @@ func (e *Engine) setPipeline(m *model, d *repository.Definition) {
 	}
 }
 
+// findPiped finds the models of the steps of all pipelines.
+func (e *Engine) findPiped(models []repoModel) {
+	piped := map[string]bool{}
+	for _, read := range models {
+		if d := read.pipeline(); d != nil {
+			for _, s := range d.Steps {
+				piped[s.Model] = true
+			}
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.piped = piped
+}
+
 // needs reports whether a model is required, or one of a required pipeline. The caller holds mu.
 func (e *Engine) needs(name string) bool {
 	b := pipelineBuilder{engine: e}
@@ -100,8 +115,14 @@ type usedPipeline struct {
 	queue    *queue
 }
 
-// usePipeline returns the pipeline that a model is. It must be closed. The caller holds Engine.mu.
-func (m *model) usePipeline(number string) (*usedPipeline, error) {
+// acquirePipeline returns the pipeline of that name, nil if the model is none. It must be closed.
+func (e *Engine) acquirePipeline(name, number string) (*usedPipeline, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	m, err := e.find(name)
+	if err != nil || m.pipeline == nil {
+		return nil, err
+	}
 	p := m.pipeline
 	switch {
 	case number != "" && number != PipelineVersion:
@@ -110,7 +131,7 @@ func (m *model) usePipeline(number string) (*usedPipeline, error) {
 		return nil, apierror.New(apierror.NotReady, "pipeline %q is not ready: %s", m.name, oneLine(p.err))
 	}
 	for _, v := range p.versions {
-		v.refs.Add(1)
+		v.use()
 	}
 	return &usedPipeline{m.name, p.built, p.versions, p.queue}, nil
 }
@@ -125,7 +146,7 @@ func oneLine(err error) string {
 
 func (u *usedPipeline) close() {
 	for _, v := range u.versions {
-		v.refs.Done()
+		v.done()
 	}
 }
 

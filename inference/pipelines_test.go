@@ -297,7 +297,7 @@ func TestPipelineErrorsNameTheStep(t *testing.T) {
 			}
 		})
 	}
-	if _, err := e.Open("flag", ""); apierror.From(err) == nil || !strings.Contains(err.Error(), "POST /v1/models/flag/predict") {
+	if _, err := e.Open(t.Context(), "flag", ""); apierror.From(err) == nil || !strings.Contains(err.Error(), "POST /v1/models/flag/predict") {
 		t.Errorf("opened for tensors: %v", err)
 	}
 	atRest(t, e)

@@ -56,17 +56,26 @@ type Timing struct {
 // Predict answers one image. Every error is an *apierror.Error. It returns as soon as ctx ends, except for milliseconds of
 // decoding that cannot be interrupted; the caller bounds the wait with ctx's deadline.
 func (e *Engine) Predict(ctx context.Context, r Request) (*Response, error) {
-	v, p, err := e.acquireAny(r.Model, r.Version)
-	switch {
-	case err != nil:
-		e.obs.Rejected(e.label(r.Model), string(apierror.From(err).Code))
-		return nil, err
-	case p != nil:
+	p, err := e.acquirePipeline(r.Model, r.Version)
+	if err != nil {
+		return nil, e.refused(r, err)
+	}
+	if p != nil {
 		defer p.close()
 		return e.predictPipeline(ctx, p, r)
 	}
-	defer v.refs.Done()
+	v, err := e.acquire(ctx, r.Model, r.Version)
+	if err != nil {
+		return nil, e.refused(r, err)
+	}
+	defer v.done()
 	return v.respond(ctx, r)
+}
+
+// refused counts a request that no model has got.
+func (e *Engine) refused(r Request, err error) error {
+	e.obs.Rejected(e.label(r.Model), string(apierror.From(err).Code))
+	return err
 }
 
 // respond answers a request and counts it.

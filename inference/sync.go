@@ -54,6 +54,7 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	if err := e.setModels(models, repoErr); err != nil {
 		return err
 	}
+	e.findPiped(models)
 	for _, read := range models {
 		e.syncModel(read)
 	}
@@ -161,15 +162,11 @@ func (e *Engine) syncModel(read repoModel) {
 	if e.closed || read.err != nil && !read.gone || read.entry == nil && read.unreadable != nil {
 		return // loaded versions are kept
 	}
-	m.wanted = read.wanted
+	m.wanted, m.entry = read.wanted, read.entry
 	e.setPipeline(m, read.pipeline())
-	for _, w := range read.wanted {
-		if m.attempted(w) {
-			continue
-		}
-		v := newVersion(e.loads, e.shared, read.entry, w)
-		m.versions = append(m.versions, v)
-		e.work.Go(func() { e.load(m, v) })
+	if e.startsResident(m) {
+		m.resident = true
+		e.startLoads(m)
 	}
 	e.updateServed(m)
 }
@@ -290,10 +287,10 @@ func (v *version) mayRetry(w wantedVersion) bool {
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
 // wanted one is not ready or cannot be read. It unloads the others. The caller holds mu.
 func (e *Engine) updateServed(m *model) {
-	complete := m.unreadable == nil && m.complete()
+	complete := !m.resident || m.unreadable == nil && m.complete()
 	var served, keep []*version
 	for _, v := range m.versions {
-		isWanted := slices.ContainsFunc(m.wanted, v.matches)
+		isWanted := m.wants(v)
 		switch state, _ := v.current(); {
 		case state == Ready && !isWanted && (complete || m.replaced(v)):
 			e.unload(m, v)
@@ -344,6 +341,7 @@ func (e *Engine) unload(m *model, v *version) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		m.versions = slices.DeleteFunc(m.versions, func(o *version) bool { return o == v })
+		e.memoryChanged()
 		e.removeEmpty(m)
 	})
 }

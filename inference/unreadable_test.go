@@ -401,6 +401,41 @@ func TestDanglingLinkUnloadsNothing(t *testing.T) {
 	}
 }
 
+// What takes the place of a model, a version or a file does not remove it.
+func TestSomethingElseInItsPlaceUnloadsNothing(t *testing.T) {
+	e, r, _ := failingEngine(t, false)
+	before := served(e)
+	for _, test := range []struct {
+		name string
+		make func(path string) error
+		at   []string
+		said string
+	}{
+		{"a file", func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }, []string{"a", "a/2", "b/1"}, "is not a folder any more"},
+		{"a folder", func(path string) error { return os.Mkdir(path, 0o750) }, []string{"a/2/model.onnx", "a/model.yaml", "c/red.png"}, "is not a regular file"},
+		{"a pipe", func(path string) error { return syscall.Mkfifo(path, 0o600) }, []string{"a/2/model.onnx", "a/model.yaml"}, "is not a regular file"},
+	} {
+		for _, path := range test.at {
+			place := filepath.Join(r.dir, path)
+			away := filepath.Join(t.TempDir(), "away")
+			if err := errors.Join(os.Rename(place, away), test.make(place)); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), test.said) {
+					t.Errorf("%s at %s: it is reported as %v", test.name, path, err)
+				}
+				if !sameVersions(before, served(e)) {
+					t.Fatalf("%s at %s: left is %s", test.name, path, states(e))
+				}
+			}
+			if err := errors.Join(os.RemoveAll(place), os.Rename(away, place)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // served are the served versions.
 func served(e *Engine) map[*version]bool {
 	e.mu.RLock()

@@ -169,8 +169,11 @@ func grow(list []pixel, quad [4]vertex, ratio float64) []pixel {
 		}
 	}
 	delta := math.Abs(area) / 2 * ratio / perimeter
-	if len(corners) < 3 || !(delta > 0) {
+	if len(corners) < 3 {
 		return list
+	}
+	if delta == 0 {
+		return append(list, corners...)
 	}
 	turn := int64(0)
 	for i := range corners {

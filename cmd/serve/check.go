@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,9 @@ import (
 	"time"
 
 	"fovea/inference"
+	"fovea/internal/cli"
 	"fovea/internal/repository"
+	"fovea/internal/terminal"
 	"fovea/postprocess"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ func checkCommand() *cobra.Command {
 			}
 			return o.check(ctx, cfg, names, out)
 		})
+	c.ValidArgsFunction = completeModels
 	c.Long = "Load models as the server would, run their self-tests, and print their inputs, outputs and device.\n" +
 		"NAME is a model of the repository, or the path of an ONNX file or of a model's folder."
 	c.Example = "  serve models check yolo\n  serve models check best.onnx --image bus.jpg --annotate seen.png"
@@ -50,6 +52,7 @@ func checkCommand() *cobra.Command {
 	c.Flags().StringVar(&o.annotate, "annotate", "", "write the image with boxes and labels to this PNG file")
 	c.Flags().Float64Var(&o.threshold, "score-threshold", 0, "minimum score of a box, instead of the definition's")
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+	cli.Files(c, "annotate", "png")
 	return c
 }
 
@@ -123,19 +126,13 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 			results = append(results, result)
 		}
 		if o.asJSON {
-			loadErr = errors.Join(loadErr, printJSON(out, results))
+			loadErr = errors.Join(loadErr, cli.JSON(out, results))
 		}
 		if seen := slices.IndexFunc(results, func(c checked) bool { return c.Prediction != nil }); o.annotate != "" && seen >= 0 {
 			loadErr = errors.Join(loadErr, annotateFile(ctx, engine, data, results[seen].Prediction, o.annotate))
 		}
 		return loadErr
 	})
-}
-
-func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 // modelsNamed are the models of those names, or at those paths.
@@ -190,7 +187,7 @@ func isThere(repo *repository.Repository, name string) error {
 
 // withModels loads models and calls do with the engine and what failed.
 func withModels(ctx context.Context, cfg Config, repo *repository.Repository, models []inference.ModelConfig, do func(*inference.Engine, error) error) error {
-	cfg.Inference.Models, cfg.Inference.Default = models, ""
+	cfg.Inference.Models, cfg.Inference.Default, cfg.Inference.MemoryBudget = models, "", 0
 	engine, err := inference.New(cfg.Inference, repo, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -255,7 +252,11 @@ func printModel(out io.Writer, m inference.Status) {
 		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
 		return
 	}
-	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, m.State)
+	style := terminal.Red
+	if m.State == inference.Ready {
+		style = terminal.Green
+	}
+	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, terminal.PaintOf(out).In(style, m.State.String()))
 	if m.State != inference.Ready {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -91,8 +92,17 @@ func startTraced(t testing.TB, tracer *tracing.Tracer, change func(*Config), rep
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		panicked(t, log)
 	})
 	return &fixture{g, "http://" + l.Addr().String(), client, log}
+}
+
+// panicked fails a test if net/http has recovered a panic of a handler, or its own for one that misuses a connection.
+func panicked(t testing.TB, log *testenv.Buffer) {
+	t.Helper()
+	if _, found, ok := strings.Cut(log.String(), "panic serving"); ok {
+		t.Errorf("a handler panicked: %.3000s", found)
+	}
 }
 
 // reply is a complete response.
@@ -175,8 +185,14 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 // server is a replica that behaves: a real HTTP server.
 func server(t testing.TB, id string, handle http.HandlerFunc) Replica {
 	t.Helper()
-	s := httptest.NewServer(handle)
-	t.Cleanup(s.Close)
+	errors := &testenv.Buffer{}
+	s := httptest.NewUnstartedServer(handle)
+	s.Config.ErrorLog = log.New(errors, "", 0)
+	s.Start()
+	t.Cleanup(func() {
+		s.Close()
+		panicked(t, errors)
+	})
 	return Replica{ID: id, URL: s.URL}
 }
 

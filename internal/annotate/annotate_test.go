@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"strings"
 	"testing"
 
 	"fovea/internal/palette"
@@ -104,6 +105,9 @@ func TestLabelsThatTheFontLacks(t *testing.T) {
 	for text, want := range map[string]string{"": "class 5", "犬": "class 5", "Straßenbahn": "Straßenbahn", "собака": "собака"} {
 		if got := c.text(Label{Class: 5, Text: text}); got != want {
 			t.Errorf("%q is drawn as %q, want %q", text, got, want)
+		}
+		if got := c.text(Label{Class: 5, Text: text, Other: "text"}); got != strings.Replace(want, "class 5", "text", 1) {
+			t.Errorf("%q of text is drawn as %q", text, got)
 		}
 	}
 }

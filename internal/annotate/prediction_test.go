@@ -24,6 +24,9 @@ func TestPredictionsAreDrawnWhereTheyAre(t *testing.T) {
 	}{
 		"a rotated box": {p: &postprocess.Oriented{Boxes: []postprocess.OrientedBox{{Box: box, Corners: [4][2]float64{{300, 150}, {450, 300}, {300, 450}, {150, 300}}}}},
 			on: image.Pt(375, 375), off: image.Pt(300, 300), want: palette.Color(2)},
+		"a line of text": {p: &postprocess.TextLines{Lines: []postprocess.TextLine{{Score: 0.5, Corners: [4][2]float64{{150, 300}, {300, 150}, {450, 300}, {300, 450}}}}},
+			on: image.Pt(375, 375), off: image.Pt(300, 300), want: palette.Color(0)},
+		"text": {p: &postprocess.Recognized{Text: "犬", Score: 0.5}, on: image.Pt(1, 1), off: image.Pt(300, 300), want: palette.Color(0)},
 		"a mask": {p: &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: &postprocess.Mask{Width: 640, Height: 640, Runs: runs}}}},
 			on: image.Pt(300, 300), off: image.Pt(302, 300), onlyOther: true},
 		"a point and a bone": {p: &postprocess.Posed{Boxes: []postprocess.PosedBox{{Box: box, Keypoints: []postprocess.Keypoint{{X: 250, Y: 250, Visibility: &visible}, {X: 350, Y: 350, Visibility: &visible}}}}, Skeleton: [][]int{{0, 1}}},

@@ -6,19 +6,19 @@ import (
 )
 
 func TestAddProcessor(t *testing.T) {
-	before := runtime.GOMAXPROCS(0)
+	before, cores := runtime.GOMAXPROCS(0), Count()
 	defer runtime.GOMAXPROCS(before)
 	t.Setenv("GOMAXPROCS", "3")
 	if AddProcessor(); runtime.GOMAXPROCS(0) != before {
 		t.Error("it changed what the environment sets")
 	}
 	t.Setenv("GOMAXPROCS", "")
-	if AddProcessor(); runtime.GOMAXPROCS(0) != Count()+1 {
-		t.Errorf("%d processors for %d cores", runtime.GOMAXPROCS(0), Count())
+	if AddProcessor(); runtime.GOMAXPROCS(0) != cores+1 {
+		t.Errorf("%d processors for %d cores", runtime.GOMAXPROCS(0), cores)
 	}
 	AddProcessor()
-	if runtime.GOMAXPROCS(0) != Count()+1 || Count() != before {
-		t.Errorf("%d processors for %d cores after a second call", runtime.GOMAXPROCS(0), Count())
+	if runtime.GOMAXPROCS(0) != cores+1 || Count() != cores {
+		t.Errorf("%d processors for %d cores, which were %d, after a second call", runtime.GOMAXPROCS(0), Count(), cores)
 	}
 }
 

@@ -109,6 +109,10 @@ func (b *builder) findLabels() {
 		return
 	}
 	b.labelsSought = true
+	if text := b.graph.Metadata[characterKey]; text != "" {
+		b.takeLabels(strings.Split(strings.TrimRight(text, "\r\n"), "\n"), characterKey+" in model.onnx")
+		return
+	}
 	names := repository.LabelFiles()
 	if b.labelFile != "" {
 		names = append([]string{b.labelFile}, names...)

@@ -24,7 +24,14 @@ func (b *builder) isSequence() bool {
 		return false
 	}
 	said := b.settings["task"] == string(repository.TextRecognition)
-	return said || b.graph.OutputOps[out.Name] == "Softmax" || b.graph.Metadata[characterKey] != ""
+	return said || b.graph.OutputOps[out.Name] == "Softmax" || b.listsCharacters(out.Shape[2])
+}
+
+// listsCharacters reports whether the metadata has as many characters as there are classes, which a blank and a space may complete.
+func (b *builder) listsCharacters(classes int64) bool {
+	list, err := repository.ParseDictionary([]byte(b.graph.Metadata[characterKey]))
+	n := int64(len(list))
+	return err == nil && n <= classes && n >= classes-2
 }
 
 // textByShape recognizes models of text that no exporter describes: those whose scores along a line end with Softmax.

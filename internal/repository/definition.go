@@ -119,6 +119,7 @@ type Definition struct {
 	Batching    Batching       `yaml:"batching"`
 	Instances   []Group        `yaml:"instances"` // empty: one group on the server's device
 	Warmup      int            `yaml:"warmup"`    // runs of every bucket before ready; default 1
+	Memory      Memory         `yaml:"memory"`
 	SelfTest    SelfTest       `yaml:"self_test"`
 	Versions    Versions       `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
 	Source      Source         `yaml:"source"`
@@ -273,6 +274,12 @@ type Batching struct {
 	MaxSize  int           `yaml:"max_size"`  // rows in a batch; default 8 on CUDA, 1 on the CPU
 	MaxDelay time.Duration `yaml:"max_delay"` // how long an idle instance may wait for more rows; default 0
 	Queue    int           `yaml:"queue"`     // images waiting or running; default 256
+}
+
+// Memory is how long a model stays in memory.
+type Memory struct {
+	Keep bool          `yaml:"keep"` // it is loaded at start and never unloaded, whatever the server's memory budget
+	TTL  time.Duration `yaml:"ttl"`  // it is unloaded when no request has used it for that long, and loaded again when one does; 0: never
 }
 
 // Group is a number of instances on one device.

@@ -24,11 +24,18 @@ const (
 var weightsEndings = []string{".onnx", ".ort", ".pt", ".pth", ".safetensors", ".tflite", ".plan", ".engine", ".trt", ".pb",
 	".h5", ".keras", ".mlmodel", ".gguf", ".pdmodel"}
 
+// packedEndings are extensions of archives, which may follow. A file that is being fetched is not misplaced.
+var packedEndings = []string{".gz", ".zip", ".xz", ".zst", ".bz2", ".7z", ".tar"}
+
 // definitionNames are common wrong names of model.yaml, or that name in other case.
 var definitionNames = []string{"model.yml", "config.yaml", "config.yml", "model.json", definitionFile}
 
 func looksLikeWeights(name string) bool {
-	return !strings.HasPrefix(name, ".") && slices.Contains(weightsEndings, strings.ToLower(filepath.Ext(name)))
+	name = strings.ToLower(filepath.Base(name))
+	if ending := filepath.Ext(name); slices.Contains(packedEndings, ending) {
+		name = strings.TrimSuffix(name, ending)
+	}
+	return !strings.HasPrefix(name, ".") && (slices.Contains(weightsEndings, filepath.Ext(name)) || name == "pytorch_model.bin")
 }
 
 // Misplaced lists files that look like models but are in the wrong place: weights or a definition directly in the repository,

@@ -26,6 +26,8 @@ func TestMisplacedWeightsAreFound(t *testing.T) {
 		"no version, another name":       {map[string]string{"m/model.yaml": good, "m/best.pt": ""}, []string{"m/best.pt (must be in a version folder"}, true},
 		"too deep":                       {map[string]string{"m/model.yaml": good, "m/1/onnx/model.onnx": ""}, []string{"m/1/onnx/model.onnx (too deep"}, true},
 		"a TensorRT plan":                {map[string]string{"m/model.yaml": good, "m/1/model.plan": ""}, []string{"m/1/model.plan (must be an ONNX file named model.onnx)"}, true},
+		"an archive":                     {map[string]string{"m/model.yaml": good, "m/1/model.onnx.GZ": ""}, []string{"m/1/model.onnx.GZ (must be an ONNX file named model.onnx)"}, true},
+		"weights of transformers":        {map[string]string{"m/model.yaml": good, "m/pytorch_model.bin": "", "m/1/training_args.bin": ""}, []string{"m/pytorch_model.bin (must be in a version folder"}, true},
 		"next to a valid version":        {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/2/resnet.onnx": ""}, []string{"model m has a version that is not served", "m/2/resnet.onnx (must be named model.onnx)"}, false},
 		"v2 next to 1":                   {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/v2/model.onnx": ""}, []string{"model m has a version that is not served", "m/v2/model.onnx", `not "v2"`}, false},
 		"no version next to 1":           {map[string]string{"m/model.yaml": good, "m/1/model.onnx": "", "m/model.onnx": ""}, []string{"a version that is not served", "m/model.onnx (must be in a version folder"}, false},

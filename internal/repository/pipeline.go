@@ -120,7 +120,7 @@ func (d *Definition) checkPipeline(errs *config.Errors) {
 		given bool
 	}{{"input", !reflect.DeepEqual(d.Input, Input{})}, {"output", !reflect.DeepEqual(d.Output, Output{})}, {"labels", d.LabelsFile != ""},
 		{"self_test", d.SelfTest != SelfTest{}}, {"instances", len(d.Instances) > 0}, {"batching.max_size", d.Batching.MaxSize != 0},
-		{"batching.max_delay", d.Batching.MaxDelay != 0}, {"versions", !reflect.DeepEqual(d.Versions, Versions{})}, {"source.url", d.Source.URL != ""}} {
+		{"memory", d.Memory != Memory{}}, {"batching.max_delay", d.Batching.MaxDelay != 0}, {"versions", !reflect.DeepEqual(d.Versions, Versions{})}, {"source.url", d.Source.URL != ""}} {
 		if only.given {
 			notApplicable(errs, only.key, "does not apply with task: pipeline, which has no weights; the models of its steps have it")
 		}

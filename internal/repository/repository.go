@@ -275,6 +275,9 @@ func (r *Repository) absent(dir, entry, model string, err error) error {
 		}
 		return fmt.Errorf("%w: %s: %w", ErrNotFound, model, err)
 	}
+	if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
+		return cmp.Or(r.replaced(dir, dir+" is not a folder"), Unreadable(err))
+	}
 	return Unreadable(err)
 }
 
@@ -327,22 +330,34 @@ func versionNumber(name string) int {
 func byNumber(a, b Version) int { return a.Number - b.Number }
 
 // isFile reports whether a folder of the repository has a regular file of that name, or a link to one or to itself. The error
-// wraps ErrUnreadable if that is unknown.
+// wraps ErrUnreadable if that is unknown, or if there is something else where a model was found before.
 func (r *Repository) isFile(dir, name string) (bool, error) {
-	info, err := r.files.Stat(filepath.Join(dir, name))
+	path := filepath.Join(dir, name)
+	info, err := r.files.Stat(path)
 	switch {
+	case err == nil && info.Mode().IsRegular():
+		return true, nil
 	case err == nil:
-		return info.Mode().IsRegular(), nil
+		return false, r.replaced(dir, path+" is not a regular file")
 	case errors.Is(err, fs.ErrNotExist):
 		return false, r.gone(dir, name)
-	case r.isLinkLoop(filepath.Join(dir, name)):
+	case r.isLinkLoop(path):
 		return true, nil // reading it reports the error
 	case errors.Is(err, syscall.ENOTDIR): // a link to a file instead of a folder
 		if info, failed := r.files.Stat(dir); failed == nil && !info.IsDir() {
-			return false, nil
+			return false, r.replaced(dir, dir+" is not a folder")
 		}
 	}
 	return false, Unreadable(err)
+}
+
+// replaced returns an error if a folder with a model or version was found at that path before: a model is removed by removing it,
+// not by putting something else in its place.
+func (r *Repository) replaced(dir, what string) error {
+	if _, known := r.seen.Load(dir); !known {
+		return nil
+	}
+	return Unreadable(errors.New(what + " any more"))
 }
 
 func isFile(path string) bool {

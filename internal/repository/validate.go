@@ -72,11 +72,21 @@ func (d *Definition) check() config.Errors {
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
+	d.checkMemory(&errs)
 	d.checkSelfTest(&errs)
 	d.Versions.check(&errs)
 	d.checkGate(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+func (d *Definition) checkMemory(errs *config.Errors) {
+	if d.Memory.TTL != 0 {
+		config.Range(errs, "memory.ttl", d.Memory.TTL, time.Second, 30*24*time.Hour)
+		if d.Memory.Keep {
+			notApplicable(errs, "memory.ttl", "does not apply with memory.keep")
+		}
+	}
 }
 
 // checkNoTask reports keys that only matter for predictions.

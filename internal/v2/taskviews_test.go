@@ -86,6 +86,21 @@ func TestViewsOfObjects(t *testing.T) {
 	}
 }
 
+func TestViewsOfText(t *testing.T) {
+	corners := [4][2]float64{{1, 2}, {9, 3}, {8, 7}, {0, 6}}
+	lines := written(t, repository.TextDetection, repository.Output{MaxBoxes: 2}, &postprocess.TextLines{}, &postprocess.TextLines{Lines: []postprocess.TextLine{{Score: 0.5, Corners: corners}, {Score: 0.25}, {Score: 1}}})
+	if o := lines["detection_corners"]; floatAt(o, 15) != 0 || floatAt(o, 16) != 1 || floatAt(o, 19) != 3 || floatAt(o, 23) != 6 {
+		t.Errorf("corners %v", o.Data)
+	}
+	if boxes := lines["detection_boxes"]; floatAt(boxes, 8) != 0 || floatAt(boxes, 10) != 9 || floatAt(lines["detection_scores"], 3) != 0.25 || text(t, lines["detection_labels"], 2) != "text" {
+		t.Errorf("boxes %v", boxes.Data)
+	}
+	read := written(t, repository.TextRecognition, repository.Output{}, &postprocess.Recognized{}, &postprocess.Recognized{Text: "文 a", Score: 0.75})
+	if text(t, read["text"], 0) != "" || text(t, read["text"], 1) != "文 a" || floatAt(read["score"], 1) != 0.75 {
+		t.Errorf("text %+v", read)
+	}
+}
+
 func TestViewsOfMapsAndVectors(t *testing.T) {
 	m := &postprocess.Map{Width: 2, Height: 1, Values: []float32{1, 65536}}
 	depth := written(t, repository.Depth, repository.Output{}, &postprocess.DepthMap{Depth: m}, &postprocess.DepthMap{Depth: m})

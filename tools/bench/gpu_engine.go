@@ -48,6 +48,9 @@ func (*engineTally) Queue(string, string, int) {}
 // Discarded implements inference.Observer.
 func (*engineTally) Discarded(string, string, int) {}
 
+// Evicted implements inference.Observer.
+func (*engineTally) Evicted(string, string) {}
+
 // Rejected implements inference.Observer.
 func (t *engineTally) Rejected(_, reason string) { t.failed.CompareAndSwap(nil, &reason) }
 
