@@ -29,7 +29,7 @@ func (e *Engine) loadingVersions(required bool) (list []*version) {
 	defer e.mu.RUnlock()
 	for name, m := range e.models {
 		for _, v := range m.versions {
-			if !required || e.cfg.required(name) {
+			if !required || e.needs(name) {
 				list = append(list, v)
 			}
 		}

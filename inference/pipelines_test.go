@@ -506,6 +506,18 @@ func TestRequiredPipeline(t *testing.T) {
 	if !ok || len(failures.Required()) != 1 || !strings.Contains(err.Error(), "step color: inference.models does not have model colors") {
 		t.Errorf("got %v", err)
 	}
+	// Its models are waited for, although they are not required themselves.
+	e = r.engine(func(c *Config) {
+		c.Models = []ModelConfig{{Name: "flag", Required: true}, {Name: "finder"}, {Name: "colors"}}
+	})
+	if err := e.StartSync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := e.Await(t.Context(), true); err != nil || len(e.Ready()) > 0 {
+		t.Errorf("awaited: %v, %v", err, e.Ready())
+	}
+	e = r.engine(func(c *Config) { c.Models = []ModelConfig{{Name: "flag", Required: true}, {Name: "finder"}} })
+	_ = e.Sync(t.Context())
 	if reasons := strings.Join(e.Ready(), "; "); !strings.Contains(reasons, "model flag: step color") {
 		t.Errorf("ready: %s", reasons)
 	}

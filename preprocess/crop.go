@@ -144,5 +144,8 @@ func QuadSize(corners [4]geometry.Point) (width, height int) {
 	}
 	width = int(max(side(corners[0], corners[1]), side(corners[2], corners[3])))
 	height = int(max(side(corners[0], corners[3]), side(corners[1], corners[2])))
-	return max(width, 1), max(height, 1)
+	return max(1, min(width, maxQuad)), max(1, min(height, maxQuad))
 }
+
+// maxQuad is more than any side that Warp accepts.
+const maxQuad = 1 << 30

@@ -58,9 +58,6 @@ type view struct {
 	warp *preprocess.Warping // instead of an area
 }
 
-// isWhole reports whether a view is all of its image.
-func (v *view) isWhole() bool { return v.area.Empty() && v.warp == nil }
-
 // pixels returns the view's own pixels, and what frees them.
 func (v *view) pixels() (img *preprocess.Image, free func(), err error) {
 	switch {

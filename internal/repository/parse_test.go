@@ -266,6 +266,8 @@ func FuzzDefinition(f *testing.F) {
 	f.Add([]byte("input: {mean: [.nan, .inf, 1e999], fill: ~}\nversions: {a: b}\n--- !!x\n"))
 	f.Add([]byte(good + "versions: {gate: {images: /a, min_accuracy: 0.9, max_drop: 0, min_agreement: 1, limit: 200, timeout: 1h}}"))
 	f.Add([]byte("task: detection\noutput: {decode: yolox}\nversions: {gate: {images: ., min_agreement: 1e-3}}"))
+	f.Add([]byte("task: pipeline\nmax_crops: 9\nsteps:\n- {name: a, model: m}\n- {model: n, of: a, labels: [x], crop: {by: points, template: arcface}, turn: {step: a, label: x, min_score: 1}, min_score: 0.5}\n" +
+		"- {name: b, model: n, of: a, crop: {by: points, target: [[1, 2], [3, 4]], width: 9, height: 9}, parameters: {top_k: 1, score_threshold: .1}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			return

@@ -30,7 +30,7 @@ const (
 	CropPoints = "points" // moved, turned and scaled so that the object's points lie on those of a template
 )
 
-// The values of Crop.Template.
+// TemplateArcFace is the value of Crop.Template.
 const TemplateArcFace = "arcface"
 
 // Crop is how an object becomes an image.
