@@ -115,7 +115,7 @@ export function answer(p, model, shown, hover) {
     case 'text':
       return [facts([['Text', p.text], ['Score', p.score?.toFixed(3)]])];
     case 'steps':
-      return parts(p).flatMap(([name, part]) => [make('h3', {}, name), ...answer(part, model, shown, hover)]);
+      return parts(p).flatMap(([name, part], _, all) => [...(all.length > 1 ? [make('h3', {}, name)] : []), ...answer(part, model, shown, hover)]);
     case 'other':
       return [make('pre', { class: 'scroll', tabindex: 0 }, JSON.stringify(p, null, 1))];
   }
