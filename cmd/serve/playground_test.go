@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"fovea/gpu/simnvml"
 	"fovea/internal/apikey"
 	"fovea/internal/testenv"
 
@@ -21,7 +22,8 @@ import (
 // TestPlayground tries the page in Chromium.
 func TestPlayground(t *testing.T) {
 	chrome := startChromium(t)
-	p := start(t, playgroundRepository(t), "--inference.default=colors").waitReady()
+	h100(t)
+	p := start(t, playgroundRepository(t), "--inference.default=colors", "--gpu.library="+simnvml.Library(t)).waitReady()
 	for _, name := range []string{"colors", "spot", "regions", "depth", "anomaly", "negative", "vector", "turned", "person", "masked", "lines", "steps"} {
 		p.waitServed(name)
 	}
@@ -202,6 +204,11 @@ func testDetails(t *testing.T, b *tab, _ *process) {
 	}
 	b.click("#live summary")
 	b.until("document.querySelector('#live-body').textContent.includes('per second')")
+	for _, want := range []string{"GPU 0: H100", "Busy 37 %", "Memory 1.00 of 79.6 GiB", "Power124 W", "Temperature45 °C"} {
+		if text := value[string](b, "document.querySelector('#live-body').textContent"); !strings.Contains(text, want) {
+			t.Errorf("the server's state has no %s: %s", want, text)
+		}
+	}
 	b.set("#version", "1")
 	b.says("green 1.00")
 }
