@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients test-playground docs test-docs reference test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients test-playground docs test-docs reference test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-tiles bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -101,6 +101,9 @@ bench-guard: setup #+ fail if the server is slower than that of COMMIT (main) by
 
 bench-peers: build #+ compare the server with FastAPI, LitServe, BentoML and mosec (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
+
+bench-tiles: build #+ compare predictions in tiles with those of sahi: boxes and times (ARGS="-sizes 4000x3000")
+	@scripts/bench-tiles $(ARGS)
 
 bench-corpus: setup #+ CPU time of hostile images against ordinary ones (ARGS="-url=… -copies=4" sends the costliest)
 	go run ./tools/bench corpus $(ARGS)

@@ -9,6 +9,7 @@ import (
 	"fovea/internal/config"
 	"fovea/internal/cores"
 	"fovea/internal/cors"
+	"fovea/internal/imageurl"
 	"fovea/internal/tlsfiles"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 
 	Access access.Config `yaml:",inline"`
 
+	ImageURLs imageurl.Config `yaml:"image_urls"`
+
 	TLS tlsfiles.Config `yaml:"tls"`
 }
 
@@ -49,6 +52,7 @@ func Defaults() Config {
 		ClientShare:   0.25,
 		CORS:          cors.Any,
 		Playground:    playgroundAuto,
+		ImageURLs:     imageurl.Defaults(),
 	}
 }
 

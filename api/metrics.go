@@ -37,6 +37,7 @@ type Metrics struct {
 	images   *prometheus.CounterVec
 	evicted  *prometheus.CounterVec
 	discards *prometheus.CounterVec
+	tiles    *prometheus.HistogramVec
 }
 
 // NewMetrics returns a registry of Fovea's metrics, those of the Go runtime and the process, and more.
@@ -54,13 +55,15 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 		stage:    histogram("fovea_stage_duration_seconds", "Time of one stage of one image's prediction: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
 		batch:    histogram("fovea_batch_size", "Images in a batch, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
-			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
+			Help: "Images, and tiles of images, accepted whose prediction is not finished."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
 		evicted:  counter("fovea_model_evictions_total", "Models unloaded to free memory; they are loaded again when used. Reason: room or ttl.", "model", "reason"),
-		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
+		tiles: histogram("fovea_image_tiles", "Tiles of each image that was predicted in tiles.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096},
+			"model", "version"),
+		images: counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards, m.evicted)
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards, m.evicted, m.tiles)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
@@ -91,6 +94,11 @@ func (m *Metrics) Queue(model, version string, change int) {
 // Discarded implements inference.Observer.
 func (m *Metrics) Discarded(model, version string, boxes int) {
 	m.discards.WithLabelValues(model, version).Add(float64(boxes))
+}
+
+// Tiles implements inference.Observer.
+func (m *Metrics) Tiles(model, version string, tiles int) {
+	m.tiles.WithLabelValues(model, version).Observe(float64(tiles))
 }
 
 // Evicted implements inference.Observer.

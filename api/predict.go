@@ -58,7 +58,8 @@ func (s *Server) images(c *gin.Context, rc *requestContext) (r inference.Request
 		s.reject(c, rc, err)
 		return r, nil, nil
 	}
-	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: b.waited}
+	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values,
+		Tiles: in.params.tiles, Waited: b.waited}
 	return r, in, b
 }
 
@@ -97,6 +98,10 @@ func (s *Server) predictImages(ctx context.Context, rc *requestContext, r infere
 	defer cancel()
 	results := make([]imageResult, len(in.images))
 	predict := func(i int) {
+		if err := in.failed[i]; err != nil {
+			results[i] = s.rejectImage(rc, err)
+			return
+		}
 		r := r
 		r.Image, r.Decoded = in.images[i], func() { in.decoded(i, b) }
 		defer r.Decoded() // if it was not decoded: the engine keeps no reference after it has returned

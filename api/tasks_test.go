@@ -23,7 +23,7 @@ import (
 func predictions() map[string]postprocess.Prediction {
 	visibility, score := 0.5, -1.5
 	box := postprocess.Box{Class: 1, Label: "cat", Score: 0.5, X1: 1, Y1: 1, X2: 3, Y2: 3}
-	frame := postprocess.Frame{Width: 20, Height: 10}
+	frame := postprocess.Frame{Width: 20, Height: 10, Tiles: 6}
 	mask := func(encoding string) *postprocess.Mask {
 		return &postprocess.Mask{Width: 20, Height: 10, Runs: []uint32{21, 2, 8, 2, 167}, Encoding: encoding}
 	}
@@ -42,6 +42,7 @@ func predictions() map[string]postprocess.Prediction {
 	asJPEG.Encoding = postprocess.EncodingJPEG
 	return map[string]postprocess.Prediction{
 		"oriented": &postprocess.Oriented{Boxes: []postprocess.OrientedBox{{Box: box, Corners: [4][2]float64{{-1, 1}, {3, 1}, {3, 3}, {-1, 3}}, CX: 1, CY: 2, W: 4, H: 2}}, Frame: frame},
+		"tiles":    &postprocess.Detected{Boxes: []postprocess.Box{box}, Width: 20, Height: 10, Tiles: 6},
 		"rle":      &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask("")}}, Frame: frame},
 		"polygon":  &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask(postprocess.EncodingPolygon)}}, Frame: frame},
 		"png":      &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask(postprocess.EncodingPNG)}}, Frame: frame},
@@ -56,7 +57,10 @@ func predictions() map[string]postprocess.Prediction {
 		"anomaly":     &postprocess.AnomalyMap{Score: 1.25, Anomalous: true, Map: numbers(""), Width: 20, Height: 10},
 		"pipeline":    piped,
 		"image":       picture,
-		"jpeg":        &asJPEG,
+		"text lines": &postprocess.TextLines{Lines: []postprocess.TextLine{{Score: 0.75, Corners: [4][2]float64{{1, 1}, {9, 2}, {9, 6}, {1, 5}}},
+			{Text: "文 a", Score: 0.5, Corners: [4][2]float64{{11, 1}, {19, 1}, {19, 5}, {11, 5}}}}, Frame: frame},
+		"text": &postprocess.Recognized{Text: "Ab 1", Score: 0.875},
+		"jpeg": &asJPEG,
 	}
 }
 

@@ -284,7 +284,7 @@ func (u *usedPipeline) devices() string {
 // answerPipeline passes the gates of a pipeline: its queue, the turn of large images, the memory of decoded images, and a worker. The images of
 // its steps pass those of their models.
 func (e *Engine) answerPipeline(ctx context.Context, u *usedPipeline, r Request, response *Response) error {
-	if err := noParameters(&r.Params); err != nil {
+	if err := noParameters(&r); err != nil {
 		return err
 	}
 	if err := u.queue.enter(1, r.Client, r.ClientShare); err != nil {
@@ -309,8 +309,8 @@ func (e *Engine) answerPipeline(ctx context.Context, u *usedPipeline, r Request,
 }
 
 // noParameters refuses parameters of a request, as none says which step it is for.
-func noParameters(p *postprocess.Params) error {
-	if p.TopK != 0 || p.Score != nil || p.IoU != nil || len(p.Classes) > 0 || p.MaxBoxes != 0 || p.Encoding != "" {
+func noParameters(r *Request) error {
+	if p := &r.Params; r.Tiles.first() != "" || p.TopK != 0 || p.Score != nil || p.IoU != nil || len(p.Classes) > 0 || p.MaxBoxes != 0 || p.Encoding != "" {
 		return apierror.New(apierror.InvalidParameter, "a pipeline takes no parameters but annotate; its definition has those of its steps")
 	}
 	return nil

@@ -1,10 +1,17 @@
 package inference
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"image"
+	"image/draw"
+	"image/png"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +22,11 @@ import (
 	"fovea/preprocess"
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/header"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
 )
 
 // stepLoop is a loop without the engine over the sessions of a pipeline's models: each of its goroutines decodes an image, and runs all steps on
@@ -153,4 +165,112 @@ func (l *stepLoop) classify(batches []*onnx.Batch, img *preprocess.Image, box po
 func boxWithMargin(b postprocess.Box, margin float64) image.Rectangle {
 	x, y := margin*(b.X2-b.X1), margin*(b.Y2-b.Y1)
 	return geometry.Box{MinX: b.X1 - x, MinY: b.Y1 - y, MaxX: b.X2 + x, MaxY: b.Y2 + y}.Pixels()
+}
+
+// page is an image of a page with n lines of text in two columns.
+func page(b *testing.B, n int) []byte {
+	b.Helper()
+	const width, margin, step, size = 1240, 40, 34, 20
+	img := image.NewRGBA(image.Rect(0, 0, width, 2*margin+step*((n+1)/2)))
+	draw.Draw(img, img.Rect, image.White, image.Point{}, draw.Src)
+	parsed, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		b.Fatal(err)
+	}
+	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: size, DPI: 72})
+	if err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(7, 7))
+	words := strings.Fields("the quick brown fox jumps over a lazy dog while seven bridges cross the river at noon and trains leave platform three for London")
+	for i := range n {
+		text := fmt.Sprintf("%d.", i+1)
+		for len(text) < 36 {
+			text += " " + words[random.IntN(len(words))]
+		}
+		drawer := font.Drawer{Dst: img, Src: image.Black, Face: face, Dot: fixed.P(margin+i%2*width/2, margin+i/2*step+step/2)}
+		drawer.DrawString(text)
+	}
+	var out bytes.Buffer
+	if err := png.Encode(&out, img); err != nil {
+		b.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// BenchmarkOCRAgainstLoop reads a page of 100 lines with the models ppocr-det, ppocr-cls and ppocr-rec of the repository $FOVEA_TEST_OCR, and the
+// pipeline of docs/pipelines.
+func BenchmarkOCRAgainstLoop(b *testing.B) {
+	dir := os.Getenv("FOVEA_TEST_OCR")
+	if dir == "" {
+		b.Skip("FOVEA_TEST_OCR is not set")
+	}
+	r := newRepository(b)
+	for _, name := range []string{"ppocr-det", "ppocr-cls", "ppocr-rec"} {
+		if err := os.CopyFS(filepath.Join(r.dir, name), os.DirFS(filepath.Join(dir, name))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(filepath.Join(r.dir, "ocr"), os.DirFS("../docs/pipelines/ocr")); err != nil {
+		b.Fatal(err)
+	}
+	e := r.synced(nil)
+	images := [][]byte{page(b, 100)}
+	response, err := e.Predict(context.Background(), Request{Model: "ocr", Image: images[0]})
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := response.Prediction.(*postprocess.Piped).Steps[0].Prediction.(*postprocess.TextLines).Lines
+	l := newStepLoop(b, e.models["ppocr-det"].served[0], e.models["ppocr-cls"].served[0], e.models["ppocr-rec"].served[0])
+	defer l.close()
+	var read atomic.Int64
+	compareWithLoop(b, e, "ocr", images, 4, func(n int) {
+		l.run(b, images, n, func(batches []*onnx.Batch, img *preprocess.Image) error {
+			found, err := l.predict(batches, 0, img)
+			if err != nil {
+				return err
+			}
+			for _, line := range found.(*postprocess.TextLines).Lines {
+				text, err := l.read(batches, img, line.Corners)
+				if err != nil {
+					return err
+				}
+				if text.Score >= 0.5 {
+					read.Add(1)
+				}
+			}
+			return nil
+		})
+	})
+	b.ReportMetric(float64(len(lines)), "lines")
+	b.ReportMetric(float64(read.Load())/float64(b.N)/4, "lines-of-loop")
+}
+
+// read crops a line, turns it if it is upside down, and reads it.
+func (l *stepLoop) read(batches []*onnx.Batch, img *preprocess.Image, corners [4]geometry.Point) (*postprocess.Recognized, error) {
+	width, height := preprocess.QuadSize(corners)
+	w, h := float64(width), float64(height)
+	m, _ := geometry.Perspective(corners, [4]geometry.Point{{0, 0}, {w, 0}, {w, h}, {0, h}})
+	warping := preprocess.Warping{ToCrop: m, Width: width, Height: height, Cubic: true}
+	crop, err := img.Warp(warping)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { crop.Close() }()
+	direction, err := l.predict(batches, 1, crop)
+	if err != nil {
+		return nil, err
+	}
+	if c := direction.(*postprocess.Classified); c.Top[0].Label == "180" && c.Top[0].Score >= 0.9 {
+		crop.Close()
+		warping.Turns = 2
+		if crop, err = img.Warp(warping); err != nil {
+			return nil, err
+		}
+	}
+	text, err := l.predict(batches, 2, crop)
+	if err != nil {
+		return nil, err
+	}
+	return text.(*postprocess.Recognized), nil
 }

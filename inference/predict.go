@@ -26,6 +26,7 @@ type Request struct {
 	// held, so that as many images are in memory as can be packed. Such a request waits while the queue is full.
 	Pixels func() (img *preprocess.Image, free func(), err error)
 	Params postprocess.Params
+	Tiles  TileParams
 	Waited time.Duration // before Predict; added to Timing.Queue
 
 	Client      string  // whom the image is counted for
@@ -41,7 +42,8 @@ type Response struct {
 	Timing     Timing
 	Steps      []pipeline.StepTiming // of a pipeline
 
-	runs, rows int // 1 if its run began with it; the rows of its run
+	tiles, answered int // into how many the image was cut; rows that were run for it
+	runs, rows      int // how many runs began with one of them; the rows of the largest one
 }
 
 // Timing is the duration of each stage.
@@ -49,7 +51,7 @@ type Timing struct {
 	Queue       time.Duration // waiting for a slot, a worker and an instance
 	Decode      time.Duration
 	Preprocess  time.Duration
-	Infer       time.Duration // the run of the batch the image was in
+	Infer       time.Duration // the run of the batch the image was in; with tiles from the first run's begin to the last one's end
 	Postprocess time.Duration
 }
 
@@ -86,7 +88,7 @@ func (v *version) respond(ctx context.Context, r Request) (*Response, error) {
 	if err != nil {
 		return nil, v.reject(OfImages, total, err)
 	}
-	v.stats[OfImages].success(1, response.runs, response.rows, total, response.Timing)
+	v.stats[OfImages].success(max(1, response.answered), response.runs, response.rows, total, response.Timing)
 	v.observe(response)
 	return response, nil
 }
@@ -117,6 +119,11 @@ func (v *version) predict(ctx context.Context, r Request, inspect func([]postpro
 func (v *version) answer(ctx context.Context, r Request, inspect func([]postprocess.Tensor) error, response *Response) error {
 	if v.plan == nil {
 		return v.noTask()
+	}
+	if how, err := v.tilingOf(&r); err != nil {
+		return err
+	} else if how != nil {
+		return v.answerTiles(ctx, r, how, response)
 	}
 	if err := v.enqueue(ctx, r); err != nil {
 		return err
@@ -271,6 +278,9 @@ func (v *version) observe(r *Response) {
 			v.shared.log.Warn("boxes far outside the image are discarded; the definition may be wrong", "model", v.model,
 				"version", v.name, "boxes", d.Discards())
 		})
+	}
+	if r.tiles > 0 {
+		obs.Tiles(v.model, v.name, r.tiles)
 	}
 	obs.Stage(v.model, v.name, StageDecode, r.Timing.Decode)
 	v.observeStages(r.Timing)

@@ -31,6 +31,7 @@ type Objects interface {
 type Frame struct {
 	Width     int `json:"width"` // of the image
 	Height    int `json:"height"`
+	Tiles     int `json:"tiles,omitempty"` // of which the objects were merged; 0: the image was predicted as a whole
 	Discarded int `json:"-"`
 }
 
@@ -52,7 +53,7 @@ func (d *Detected) Size() (width, height int) { return d.Width, d.Height }
 // Discards implements Objects.
 func (d *Detected) Discards() int { return d.Discarded }
 
-func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Discarded} }
+func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Tiles, d.Discarded} }
 
 // extra reads what the objects of a task have besides boxes.
 type extra interface {

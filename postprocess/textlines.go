@@ -150,26 +150,28 @@ func (d *textMap) probabilities(mem *scratch, outputs []Tensor) (m probabilityMa
 		return m, err
 	}
 	m.values = values[:m.width*m.height]
-	if !allFinite(m.values) {
-		return m, notFinite(t.Name)
-	}
 	if d.def.Output.Activation == repository.ActivationSigmoid {
 		mem.more = slices.Grow(mem.more[:0], len(m.values))[:len(m.values)]
 		for i, v := range m.values {
 			mem.more[i] = float32(sigmoidOf(float64(v)))
 		}
 		m.values = mem.more
-		return m, nil
 	}
 	const slack = 1e-2 // float16 is rounded
-	low, high := m.values[0], m.values[0]
 	for _, v := range m.values {
-		low, high = min(low, v), max(high, v)
-	}
-	if low < -slack || high > 1+slack {
-		return m, unusable(errors.New("probabilities of text are not within 0 to 1; are they logits (output.activation: sigmoid)?"))
+		if !(v >= -slack && v <= 1+slack) {
+			return m, d.implausible(v, t.Name)
+		}
 	}
 	return m, nil
+}
+
+// implausible is the error of a value that is no probability.
+func (d *textMap) implausible(v float32, output string) error {
+	if v-v != 0 {
+		return notFinite(output)
+	}
+	return unusable(errors.New("probabilities of text are not within 0 to 1; are they logits (output.activation: sigmoid)?"))
 }
 
 // The least shorter side of a rectangle around an outline, of the same after it has grown, both in points of the map, and of a line in
@@ -191,7 +193,7 @@ func (d *textMap) lines(mem *scratch, m probabilityMap, t geometry.Transform, th
 		if shorter < minOutline {
 			continue
 		}
-		score := 0.0
+		var score float64
 		if slow {
 			score = m.meanWithin(mem, outline)
 		} else {

@@ -16,7 +16,19 @@ import (
 
 // DecodeWhole decodes an image for any plan, without alpha: at its own size, every pixel of it. It is otherwise like Plan.Decode.
 func DecodeWhole(ctx context.Context, data []byte, info header.Info) (*Image, error) {
-	p, err := NewPlan(repository.Input{Resize: repository.NoResize, Color: repository.ColorRGB, DType: repository.Uint8}.WithDefaults())
+	return decodeWhole(ctx, data, info, repository.ColorRGB)
+}
+
+// DecodeWhole works like the function, and with alpha if the plan's input has it.
+func (p *Plan) DecodeWhole(ctx context.Context, data []byte, info header.Info) (*Image, error) {
+	if p.input.Channels() == 4 {
+		return decodeWhole(ctx, data, info, repository.ColorRGBA)
+	}
+	return decodeWhole(ctx, data, info, repository.ColorRGB)
+}
+
+func decodeWhole(ctx context.Context, data []byte, info header.Info, colors string) (*Image, error) {
+	p, err := NewPlan(repository.Input{Resize: repository.NoResize, Color: colors, DType: repository.Uint8}.WithDefaults())
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +43,7 @@ func (img *Image) Size() (width, height int) { return img.size.Width, img.size.H
 func (img *Image) Area() (area image.Rectangle, whole image.Point) { return img.area, img.whole }
 
 // Crop returns a copy of a rectangle of an image that DecodeWhole has returned, within its orientation-corrected bounds. Its Area is that
-// rectangle. It may be called concurrently, as may Warp and Plan.Pack.
+// rectangle. All of an opaque image shares its pixels. It may be called concurrently, as may Warp and, of opaque images, Plan.Pack.
 func (img *Image) Crop(r image.Rectangle) (*Image, error) {
 	w, h := img.Size()
 	r = r.Intersect(image.Rect(0, 0, w, h))
@@ -39,11 +51,24 @@ func (img *Image) Crop(r image.Rectangle) (*Image, error) {
 		return nil, apierror.New(apierror.Internal, "the crop is outside of the image")
 	}
 	stored := storedRect(r, img.mat.Cols(), img.mat.Rows(), img.orientation)
-	part := own(img.mat.Region(stored))
-	defer part.free()
-	out := &Image{mat: own(part.Clone()), orientation: img.orientation, size: img.size, area: r, whole: image.Pt(w, h)}
+	out := &Image{orientation: img.orientation, size: img.size, area: r, whole: image.Pt(w, h)}
 	out.size.Width, out.size.Height = r.Dx(), r.Dy()
+	if r.Size() == out.whole && img.alpha.Ptr() == nil { // packing only changes colors that have alpha
+		out.mat = own(img.mat.Region(stored))
+		return out, nil
+	}
+	out.mat = cropped(img.mat, stored)
+	if img.alpha.Ptr() != nil {
+		out.alpha = cropped(img.alpha, stored)
+	}
 	return out, nil
+}
+
+// cropped copies a rectangle of a matrix.
+func cropped(mat native, r image.Rectangle) native {
+	part := own(mat.Region(r))
+	defer part.free()
+	return own(part.Clone())
 }
 
 // Warping says which pixels of an image become a crop: the one at (x, y) goes to ToCrop.Map({x, y}). As in OpenCV, coordinates are those of

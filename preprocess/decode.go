@@ -11,9 +11,11 @@ import (
 	"fovea/internal/repository"
 	"fovea/preprocess/bmp"
 	"fovea/preprocess/geometry"
+	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
 	"fovea/preprocess/jpeg"
 	"fovea/preprocess/png"
+	"fovea/preprocess/tiff"
 	"fovea/preprocess/webp"
 )
 
@@ -67,7 +69,7 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	}
 	_, reported := errors.AsType[*apierror.Error](err)
 	switch {
-	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
+	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated), errors.Is(err, gif.ErrTruncated):
 		return apierror.Wrap(apierror.Undecodable, err, "%s is truncated: its end is missing", info.Format)
 	case reported:
 		return err
@@ -121,6 +123,10 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 		return bmp.Decode(ctx, data, pixels, w, h)
 	case header.WebP:
 		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
+	case header.GIF:
+		return gif.Decode(ctx, data, pixels, w, h)
+	case header.TIFF:
+		return tiff.Decode(ctx, data, pixels, w, h)
 	}
 	columns := p.resampling(img, w, h).sourceRect()
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)

@@ -23,9 +23,14 @@ LOADED = re.compile(r"<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=[\"'
 IMPORTED = re.compile(r"(?:url\(|@import )\s*[\"']?(?:https?:)?//[^)\s]+", re.I)
 
 
+def is_page(path):
+    """Whether mkdocs has a path of the repository already: the files of docs/, but no folders."""
+    return path.startswith("docs/") and not os.path.isdir(os.path.join(ROOT, path))
+
+
 def site_path(path):
     """The path in the site of a file or folder of the repository."""
-    if path.startswith("docs/"):
+    if is_page(path):
         return path[len("docs/"):]
     name = re.sub(r"(^|/)\.", r"\1dot-", path)  # mkdocs leaves out names that begin with a dot
     if os.path.isdir(os.path.join(ROOT, path)):
@@ -57,7 +62,7 @@ def targets(page, text):
     found = []
     outside_fences(text, lambda part: found.extend(m.group(2) for m in LINK.finditer(part)) or part)
     paths = (resolve(page, t) for t in found if is_local(t))
-    return [path for path in paths if not path.startswith(("docs/", "../")) and os.path.exists(os.path.join(ROOT, path))]
+    return [path for path in paths if not is_page(path) and not path.startswith("../") and os.path.exists(os.path.join(ROOT, path))]
 
 
 def rewritten(page, text):
@@ -101,7 +106,7 @@ def on_files(files, config):
     todo += PAGES
     while todo:
         path = todo.pop()
-        if path not in seen and not path.startswith("docs/"):
+        if path not in seen and not is_page(path):
             uri = site_path(path)
             if IMAGE.search(path):
                 files.append(File.generated(config, uri, abs_src_path=os.path.join(ROOT, path)))

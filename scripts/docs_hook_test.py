@@ -15,6 +15,7 @@ class Paths(unittest.TestCase):
             "README.md": "repository/README.md",
             "fleet/config.go": "repository/fleet/config.go.md",
             ".ci/run": "repository/dot-ci/run.md",
+            "docs/reference": "repository/docs/reference/index.md",
             "Makefile": "repository/Makefile.md",
             "deploy/grafana": "repository/deploy/grafana/index.md",
             "testdata/images/coffee.jpg": "repository/testdata/images/coffee.jpg",

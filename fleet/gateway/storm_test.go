@@ -111,7 +111,7 @@ func stormyClient(t *testing.T, f *fixture, random *rand.Rand, name string) {
 		at := []int{0, min(len(body), 1000), len(body) / 2, max(0, len(body)-1), len(body), len(body)}[random.IntN(6)]
 		head := fmt.Sprintf("POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\nMood: %d\r\n%s\r\n\r\n", id, random.IntN(8), framing)
 		if _, err := io.WriteString(conn, head+body[:at]); err != nil {
-			return // closed with the response before, or reset within a body that nobody reads
+			return // closed with the response before, or reset within a body that is not read
 		}
 		rest := make(chan struct{})
 		manner := random.IntN(4)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fovea/internal/repository"
@@ -195,8 +196,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// read returns the bytes of an image, up to limit.
-func (in *Input) read(limit int64) ([]byte, error) {
+// read returns the bytes of an image, up to limit. They may lie in buffer, which grows as needed.
+func (in *Input) read(limit int64, buffer *[]byte) ([]byte, error) {
 	switch {
 	case in.Err != nil:
 		return nil, in.Err
@@ -213,7 +214,8 @@ func (in *Input) read(limit int64) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	if size := info.Size(); info.Mode().IsRegular() && size <= limit { // in one read
-		data := make([]byte, size)
+		*buffer = slices.Grow((*buffer)[:0], int(size))
+		data := (*buffer)[:size]
 		n, err := io.ReadFull(file, data)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // it has become shorter
 			err = nil

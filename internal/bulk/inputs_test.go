@@ -103,16 +103,16 @@ func TestReadIsLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := Input{Name: path}
-	if data, err := in.read(100); err != nil || len(data) != 100 {
+	if data, err := in.read(100, new([]byte)); err != nil || len(data) != 100 {
 		t.Errorf("at the limit: %d bytes, %v", len(data), err)
 	}
-	if _, err := in.read(99); err == nil || !strings.Contains(err.Error(), "more than 99 bytes") {
+	if _, err := in.read(99, new([]byte)); err == nil || !strings.Contains(err.Error(), "more than 99 bytes") {
 		t.Errorf("beyond the limit: %v", err)
 	}
 	if _, err := Find([]string{"-"}, strings.NewReader("0123456789"), 9); err == nil || !strings.Contains(err.Error(), "standard input") {
 		t.Errorf("standard input beyond the limit: %v", err)
 	}
-	if _, err := (&Input{Name: "none.jpg"}).read(9); err == nil || err.Error() != "no such file or directory" {
+	if _, err := (&Input{Name: "none.jpg"}).read(9, new([]byte)); err == nil || err.Error() != "no such file or directory" {
 		t.Errorf("a file that is gone: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ type Answer struct {
 	Prediction     postprocess.Prediction // nil if it comes from a server
 }
 
-// Predictor answers images. Its methods may be called concurrently.
+// Predictor answers images. Its methods may be called concurrently, and keep no image.
 type Predictor interface {
 	// Predict answers an encoded image. Errors that are not about the image have the codes that apierror gives them.
 	Predict(ctx context.Context, image []byte) (*Answer, error)
@@ -85,8 +85,9 @@ func Run(ctx context.Context, p Predictor, inputs []Input, o Options) (Summary, 
 	var workers sync.WaitGroup
 	for range o.Parallel {
 		workers.Go(func() {
+			var buffer []byte // predictors keep no image
 			for j := range work {
-				r.do(ctx, j)
+				r.do(ctx, j, &buffer)
 			}
 		})
 	}
@@ -135,9 +136,9 @@ func dispatch(ctx context.Context, inputs []Input, pending, work chan<- *job) {
 }
 
 // do predicts an image. A panic is its error.
-func (r *run) do(ctx context.Context, j *job) {
+func (r *run) do(ctx context.Context, j *job, buffer *[]byte) {
 	defer close(j.done)
-	j.err = panics.Catch(func() error { return r.answer(ctx, j) })
+	j.err = panics.Catch(func() error { return r.answer(ctx, j, buffer) })
 	if j.err == nil || ctx.Err() != nil {
 		return
 	}
@@ -151,8 +152,8 @@ type fatalError struct{ error }
 
 func (f *fatalError) Unwrap() error { return f.error }
 
-func (r *run) answer(ctx context.Context, j *job) error {
-	data, err := j.in.read(r.MaxBytes)
+func (r *run) answer(ctx context.Context, j *job, buffer *[]byte) error {
+	data, err := j.in.read(r.MaxBytes, buffer)
 	if err != nil {
 		return &imageError{err}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"fovea/internal/apierror"
+	"fovea/internal/testenv"
 	"fovea/postprocess"
 )
 
@@ -82,6 +83,41 @@ func TestTableOfEveryTask(t *testing.T) {
 		if !strings.HasPrefix(got, "IMAGE  LABEL                     SCORE   DETAILS\n") || strings.Contains(got, "\x1b") {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+func TestTableOnATerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	inputs := []Input{{Name: "a/folder/with/a/long/name/image.jpg"}, {Name: "b.jpg"}}
+	result := Result{Image: inputs[0].Name, Answer: answerOf(t, predictions()["detection"])}
+	for columns, want := range map[int]string{
+		90: "IMAGE                           LABEL                     SCORE                DETAILS\r\n" +
+			"…er/with/a/long/name/image.jpg  car, red                  █████████    0.7500  x 2–30, y …\r\n",
+		60: "IMAGE                 LABEL                     SCORE   DETAILS\r\n…long/name/image.jpg  car, red                  0.7500  x 2–30, y…\r\n",
+	} {
+		end, tty := testenv.Terminal(t, columns)
+		if err := NewTable(tty, inputs).Write(result); err != nil {
+			t.Fatal(err)
+		}
+		buffer := make([]byte, 4096)
+		n, err := end.Read(buffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(buffer[:n]); got != want {
+			t.Errorf("%d columns:\n%q\nwant\n%q", columns, got, want)
+		}
+	}
+}
+
+func TestBoxesOfPredictions(t *testing.T) {
+	for name, want := range map[string]int{"detection": 1, "oriented": 1, "masks": 1, "pose": 1, "classification": 0, "semantic": 0, "embedding": 0, "nothing": 0} {
+		if boxes, err := boxesOf(answerOf(t, predictions()[name]).JSON); err != nil || len(boxes) != want || want > 0 && boxes[0] != (box{"car, red", 1.5, 2, 30, 40}) {
+			t.Errorf("%s: %v %v", name, boxes, err)
+		}
+	}
+	if boxes, err := boxesOf(json.RawMessage(`{"x1":1,"y1":1,"x2":2,"y2":2}`)); err != nil || len(boxes) > 0 {
+		t.Errorf("no list: %v %v", boxes, err)
 	}
 }
 

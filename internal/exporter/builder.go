@@ -179,7 +179,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
 		b.values["labels"] = value{labelsFile, b.labelFrom, b.labelsAssumed}
-	} else if b.values["labels"].text == "" {
+	} else if b.values["labels"].text == "" && b.values["task"].text != string(repository.TextDetection) {
 		b.values["labels"] = value{noLabels, "no labels are in the file or next to it, so that classes have numbers only; write " + labelsFile + ", or say labels=…", true}
 	}
 	for _, key := range order {

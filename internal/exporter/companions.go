@@ -22,7 +22,7 @@ var suppressing = []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repos
 // user says one, is what images are resized to.
 func (b *builder) dropDependent() {
 	resize := b.values["input.resize"].text
-	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) && resize != string(repository.Limit) {
 		b.settings["input.resize"] = string(repository.ShortestEdge)
 	}
 	if said := b.settings["input.resize"]; said != "" && said != resize {

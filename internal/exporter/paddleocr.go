@@ -20,9 +20,9 @@ func paddleOCR(b *builder) bool {
 	out, cfg := b.graph.Outputs[0], b.paddleInference()
 	named := b.image.Name == "x" && (strings.Contains(out.Name, "tmp") || strings.HasPrefix(out.Name, "fetch_name"))
 	switch {
-	case !slices.Contains(repository.ScoreTypes(), out.DType), b.saysOther(cfg):
+	case !slices.Contains(repository.ScoreTypes(), out.DType), b.saysOther():
 		return false
-	case cfg.decoder() == "DBPostProcess", named && isOneMap(out) && b.isOpen():
+	case cfg.decoder() == "DBPostProcess", named && b.isOneMap(out) && (b.isOpen() || b.graph.OutputOps[out.Name] == "Sigmoid"):
 		b.paddleDetector(out, cfg)
 	case cfg.decoder() == "CTCLabelDecode", b.isSequence() && (named || b.graph.Metadata[characterKey] != ""):
 		b.paddleRecognizer(out, cfg)
@@ -37,13 +37,15 @@ func paddleOCR(b *builder) bool {
 }
 
 // saysOther reports whether the user says another task than the model's.
-func (b *builder) saysOther(cfg *paddleInference) bool {
+func (b *builder) saysOther() bool {
 	task := repository.Task(b.settings["task"])
 	return task != "" && task != repository.TextDetection && task != repository.TextRecognition && task != repository.Classification
 }
 
-// isOneMap reports whether an output is [N,1,h,w].
-func isOneMap(t repository.TensorInfo) bool { return len(t.Shape) == 4 && t.Shape[1] == 1 }
+// isOneMap reports whether an output is [N,1,h,w], or ends with Sigmoid where the file leaves the number of maps open.
+func (b *builder) isOneMap(t repository.TensorInfo) bool {
+	return len(t.Shape) == 4 && (t.Shape[1] == 1 || t.Shape[1] < 0 && b.graph.OutputOps[t.Name] == "Sigmoid")
+}
 
 // paddleInference is what is used of inference.yml. Steps are in order, each under its name.
 type paddleInference struct {
@@ -127,8 +129,11 @@ func (b *builder) paddleDetector(out repository.TensorInfo, cfg *paddleInference
 		b.detectorSteps(cfg)
 		b.detectorOutput(cfg)
 	}
+	b.namedOrder = "" // PaddleOCR applies means of red, green and blue to blue, green and red
 	b.assumed(func() {
-		b.limitSides(736, 2000, rapidOCR)
+		if b.values["input.resize"].text == "" {
+			b.limitSides(736, 2000, rapidOCR)
+		}
 		if b.values["input.resize"].text == string(repository.Limit) && !cfg.known() {
 			b.say("input.max_aspect", 8, rapidOCR)
 		}

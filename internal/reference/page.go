@@ -35,7 +35,7 @@ func Check(t testing.TB, page, name, want string) {
 	if os.Getenv(update) == "" {
 		t.Fatalf("docs/%s: %s is not what the code says; run make reference.\n%s", page, name, firstDifference(string(text), changed))
 	}
-	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil { //nolint:gosec // documentation, as readable as the rest
+	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,6 +40,7 @@ func (d *Definition) fill(given func(key string) bool) {
 	default:
 		d.Input.fill(given)
 		d.Output.fill(d.Task, given)
+		d.Tiles.fill(d.Task, given)
 	}
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))

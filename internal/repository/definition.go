@@ -116,6 +116,7 @@ type Definition struct {
 	Labels      []string       `yaml:"-"`      // the labels read from LabelsFile
 	Input       Input          `yaml:"input"`
 	Output      Output         `yaml:"output"`
+	Tiles       Tiles          `yaml:"tiles"`
 	Batching    Batching       `yaml:"batching"`
 	Instances   []Group        `yaml:"instances"` // empty: one group on the server's device
 	Warmup      int            `yaml:"warmup"`    // runs of every bucket before ready; default 1

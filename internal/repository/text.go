@@ -1,7 +1,6 @@
 package repository
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -96,8 +95,7 @@ func (d *Definition) parseLabels(data []byte) ([]string, error) {
 // ParseDictionary parses the characters of a model that reads text, one per line, from the first after the blank on. Spaces count, as a
 // character may be one. A byte order mark, carriage returns and trailing empty lines are ignored.
 func ParseDictionary(data []byte) ([]string, error) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	text := strings.TrimRight(string(data), "\r\n")
+	text := strings.TrimRight(strings.TrimLeft(string(data), "\ufeff"), "\r\n")
 	if text == "" {
 		return nil, errors.New("there are no characters; want one per line")
 	}
@@ -109,7 +107,7 @@ func ParseDictionary(data []byte) ([]string, error) {
 	}
 	list := strings.Split(text, "\n")
 	for i, character := range list {
-		list[i] = strings.TrimSuffix(character, "\r")
+		list[i] = strings.TrimRight(character, "\r")
 		if len(list[i]) > maxCharacter {
 			return nil, fmt.Errorf("line %d has %d bytes; the limit of a character is %d", i+1, len(list[i]), maxCharacter)
 		}

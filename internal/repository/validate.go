@@ -66,6 +66,7 @@ func (d *Definition) check() config.Errors {
 		d.Input.check(&errs)
 		d.checkOutput(&errs)
 	}
+	d.checkTiles(&errs)
 	if d.Task != Pipeline {
 		d.checkNoSteps(&errs)
 	}

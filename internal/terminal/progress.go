@@ -49,7 +49,7 @@ func (p *Progress) Update(done, failed int) {
 func (p *Progress) Say(text string) {
 	if p.active {
 		p.shown = true
-		_, _ = io.WriteString(p.w, eraseLine+Cut(text, max(p.width(), 80)-1))
+		_, _ = io.WriteString(p.w, eraseLine+Cut(text, p.columns()-1))
 	}
 }
 
@@ -67,12 +67,17 @@ func (p *Progress) Clear() {
 	}
 }
 
+// columns is the terminal's width, or what is usual if it is unknown.
+func (p *Progress) columns() int {
+	if width := p.width(); width > 0 {
+		return width
+	}
+	return 80
+}
+
 // draw writes the line, within the terminal's width.
 func (p *Progress) draw(done, failed int, elapsed time.Duration) {
-	width := p.width()
-	if width <= 0 {
-		width = 80
-	}
+	width := p.columns()
 	text := p.text(done, failed, elapsed)
 	bar := ""
 	if room := width - 1 - Columns(text) - 3; room >= 8 {

@@ -46,7 +46,7 @@ func (t *Table) Write(w io.Writer) error {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			if i < len(row)-1 || len(row) == len(head) { // a text instead of the other cells may be longer
+			if i < len(row)-1 { // the last needs no padding, and may be a text instead of several cells
 				widths[i] = max(widths[i], Columns(row[i].Text))
 			}
 		}

@@ -60,7 +60,12 @@ func TestNumbersForPeople(t *testing.T) {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "0 s", 59400 * time.Millisecond: "59 s", 59600 * time.Millisecond: "1 min 00 s", 3725 * time.Second: "1 h 02 min"} {
+	for n, want := range map[float64]string{9.94: "9.9/s", 10: "10/s", 0.5: "0.5/s", 1234.5: "1234/s"} {
+		if got := Rate(n); got != want {
+			t.Errorf("%v: %q", n, got)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "0 s", 59400 * time.Millisecond: "59 s", 3600 * time.Second: "1 h 00 min", 60 * time.Second: "1 min 00 s", 59600 * time.Millisecond: "1 min 00 s", 3725 * time.Second: "1 h 02 min"} {
 		if got := Duration(d); got != want {
 			t.Errorf("%s: %q", d, got)
 		}
@@ -124,6 +129,29 @@ func TestColorsOfATerminal(t *testing.T) {
 	}
 }
 
+func TestProgressOnATerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	got := written(t, 70, func(tty *os.File) {
+		p := NewProgress(tty, 12, "images")
+		now := p.start.Add(time.Hour) // the model was loaded meanwhile
+		p.now = func() time.Time { return now }
+		p.Begin()
+		p.Skip(2)
+		now = now.Add(time.Second)
+		p.Update(5, 0)
+		now = now.Add(redrawEvery / 2)
+		p.Update(6, 0) // too soon
+		p.Clear()
+		p.Update(7, 0) // after something else was written
+		now = now.Add(time.Second)
+		p.Update(10, 0) // that was the last
+	})
+	const want = "\r\x1b[K███████████████               ▏ 5 of 10 images · 5.0/s · 1 s left\r\x1b[K\r\x1b[K█████████████████████         ▏ 7 of 10 images · 6.7/s · 0 s left"
+	if got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
 func TestProgressKeepsToOneLine(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	for _, columns := range []int{20, 60, 120} {
@@ -145,6 +173,14 @@ func TestProgressKeepsToOneLine(t *testing.T) {
 		if hasBar := strings.Contains(line, "█"); hasBar != (columns == 120) && columns != 60 {
 			t.Errorf("%d columns: a bar: %t in %q", columns, hasBar, line)
 		}
+	}
+	got := written(t, 20, func(tty *os.File) {
+		p := NewProgress(tty, 10, "images")
+		p.Say("loading a model with a long name")
+		p.Clear()
+	})
+	if got != "\r\x1b[Kloading a model wi…\r\x1b[K" {
+		t.Errorf("a text on a narrow terminal: %q", got)
 	}
 	var b bytes.Buffer
 	p := NewProgress(&b, 10, "images")

@@ -323,6 +323,10 @@ func TestInferErrors(t *testing.T) {
 		"a threshold above 1":       {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"score_threshold": 1.5}}, apierror.InvalidParameter, "from 0 to 1"},
 		"too many boxes":            {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"max_boxes": int64(6)}}, apierror.InvalidParameter, "from 1 to 5"},
 		"classes that are no text":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"classes": true}}, apierror.InvalidParameter, "labels or numbers"},
+		"a tile of a classifier":    {Request{Model: "colors.image", Body: red, Parameters: Parameters{"tile": int64(640)}}, apierror.InvalidParameter, "is for models that find objects"},
+		"a tile that is too small":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "8"}}, apierror.InvalidParameter, "32–32768"},
+		"an overlap of NaN":         {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "64", "overlap": "NaN"}}, apierror.InvalidParameter, "out of range (0–<1)"},
+		"a merge that is a number":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "64", "merge": int64(1)}}, apierror.InvalidParameter, "allowed: greedy_nmm, nmm, nms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Infer(t.Context(), &c.request)

@@ -29,6 +29,7 @@ const maxRatio = 1.5
 type corpusOptions struct {
 	size   corpus.Size
 	side   int
+	color  string
 	rounds int
 	only   *regexp.Regexp
 	folder string
@@ -52,6 +53,7 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.size.Pixels, "pixels", header.DefaultMaxPixels, "pixels of the largest images")
 	flags.IntVar(&o.size.Bytes, "bytes", 16<<20, "bytes of the largest files")
 	flags.IntVar(&o.side, "side", 224, "side of the model's input; images are resized to it")
+	flags.StringVar(&o.color, "color", repository.ColorRGB, "color of the model's input; rgba decodes alpha")
 	flags.IntVar(&o.rounds, "rounds", 3, "measurements of each image; the minimum counts")
 	only := flags.String("only", "", "measure only images whose format and name match this regular expression")
 	flags.StringVar(&o.folder, "write", "", "folder to write the images to")
@@ -75,7 +77,7 @@ func corpusBench(ctx context.Context, args []string, out io.Writer) error {
 
 // measure generates and preprocesses all images. Only the most expensive are kept: together they are a gigabyte.
 func measure(ctx context.Context, o corpusOptions) ([]cost, error) {
-	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, DType: repository.Float32}.WithDefaults())
+	plan, err := preprocess.NewPlan(repository.Input{Width: o.side, Height: o.side, Color: o.color, DType: repository.Float32}.WithDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -161,12 +161,16 @@ func padded() []Image {
 	}
 	tables := bytes.Repeat(append([]byte{3}, make([]byte, 16)...), 3800)
 	quantizers := bytes.Repeat(append([]byte{3}, bytes.Repeat([]byte{1}, 64)...), 1000)
+	// A directory whose entries and successor are itself (TIFF 6.0, section 2).
+	directory := append([]byte("II*\x00\x08\x00\x00\x00\x88\x13"), bytes.Repeat([]byte("\x69\x87\x04\x00\x01\x00\x00\x00\x08\x00\x00\x00"), 5000)...)
+	directory = append(directory, 8, 0, 0, 0)
 	segment := func(marker byte, body []byte) []byte {
 		return append([]byte{0xFF, marker, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)
 	}
 	return []Image{
 		behind("empty comments", sof0, segment(com, nil)),
 		behind("application segments of 65,533 bytes", sof0, segment(app0, make([]byte, 65533))),
+		behind("EXIF that refers to itself", sof0, segment(app0+1, append([]byte("Exif\x00\x00"), directory...))),
 		behind("fill bytes", sof0, []byte{0xFF}),
 		behind("zeros between markers", sof0, []byte{0}),
 		behind("Huffman tables that are not used", sos, segment(dht, tables)),

@@ -206,25 +206,30 @@ func tinyBlocks(n int) []byte {
 // adlerOfZeros returns the Adler-32 checksum of n zeros (RFC 1950, 8.2).
 func adlerOfZeros(n int) uint32 { return uint32(n%65521)<<16 | 1 }
 
+// colors returns a photograph of noise in color, with an alpha that varies by so many bits.
+func colors(s Size, alpha uint32) []byte {
+	w, h := s.sides()
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	random := seeded(4)
+	for i := range img.Pix {
+		noise := random.Uint32()
+		img.Pix[i] = uint8(i/4%w*150/w) + uint8(noise&15)
+		if i%4 == 3 {
+			img.Pix[i] = 255 - uint8(noise&alpha)
+		}
+	}
+	var out bytes.Buffer
+	_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, img)
+	return out.Bytes()
+}
+
 func pngs() []Image {
 	return append([]Image{
 		{Name: "graphic", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, false) }},
 		{Name: "graphic with alpha", Honest: true, Make: func(s Size) []byte { w, h := s.sides(); return graphic(w, h, true) }},
 		{Name: "gray photograph", Honest: true, Make: photograph},
-		{Name: "photograph in color", Honest: true, Large: true, Make: func(s Size) []byte {
-			w, h := s.sides()
-			img := image.NewNRGBA(image.Rect(0, 0, w, h))
-			random := seeded(4)
-			for i := range img.Pix {
-				img.Pix[i] = uint8(i/4%w*150/w) + uint8(random.Uint32()&15)
-				if i%4 == 3 {
-					img.Pix[i] = 255
-				}
-			}
-			var out bytes.Buffer
-			_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, img)
-			return out.Bytes()
-		}},
+		{Name: "photograph in color", Honest: true, Large: true, Make: func(s Size) []byte { return colors(s, 0) }},
+		{Name: "photograph in color with alpha", Honest: true, Large: true, Make: func(s Size) []byte { return colors(s, 15) }},
 		{Name: "slope of 16 bits with alpha", Honest: true, Make: slope},
 	}, append(emptyPNGs(), hostilePNGs()...)...)
 }

@@ -101,6 +101,11 @@ func (l *lossless) transforms(mode uint32, indexed bool) {
 
 // pixels ends the header and writes an image of two greens, a bit each, or of one.
 func (l *lossless) pixels(data []byte) []byte {
+	l.content(data)
+	return l.chunk()
+}
+
+func (l *lossless) content(data []byte) {
 	l.write(0, 1) // no more transforms
 	l.write(0, 1) // no color cache
 	l.write(0, 1) // one group of codes
@@ -115,7 +120,19 @@ func (l *lossless) pixels(data []byte) []byte {
 	for _, b := range data {
 		l.write(uint32(b), 8)
 	}
-	return l.chunk()
+}
+
+// withAlpha adds an alpha channel to a lossy image (RFC 9649, 2.7.1.2): an image without a header, filtered by the gradient.
+func withAlpha(width, height int, lossy []byte, fill func(*lossless)) []byte {
+	l := &lossless{}
+	fill(l)
+	l.align()
+	const compressed, gradient = 1, 3
+	head := []byte{0x10, 0, 0, 0} // there is alpha
+	for _, side := range []int{width - 1, height - 1} {
+		head = append(head, byte(side), byte(side>>8), byte(side>>16))
+	}
+	return riff(riffChunk("VP8X", head), riffChunk("ALPH", append([]byte{compressed | gradient<<2}, l.Bytes()...)), lossy)
 }
 
 func (l *lossless) chunk() []byte {
@@ -159,6 +176,12 @@ func webps() []Image {
 			return riff(vp8(w, h, min(maxBytes, s.Bytes), filter, tree))
 		}
 	}
+	alpha := func(percent, maxBytes, filter int, tree tokenTree, fill func(*lossless, int)) func(Size) []byte {
+		return func(s Size) []byte {
+			w, h := s.percent(percent).webpSides()
+			return withAlpha(w, h, vp8(w, h, min(maxBytes, s.Bytes-w*h/8-4096), filter, tree), func(l *lossless) { fill(l, w*h) })
+		}
+	}
 	vp8l := func(f func(l *lossless, w, h int) []byte) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.webpSides()
@@ -183,6 +206,18 @@ func webps() []Image {
 		{Name: "lossless, two greens, predicted", Honest: true, Make: vp8l(func(l *lossless, w, h int) []byte {
 			l.transforms(11, false)
 			return l.pixels(noise(w*h/8 + 1))
+		})},
+		{Name: "lossy with alpha", Honest: true, Make: alpha(maxLossyPixels, 16<<20, 20, photographic, func(l *lossless, pixels int) {
+			l.transforms(11, false)
+			l.content(noise(pixels/8 + 1))
+		})},
+		{Name: "lossy, cheap coefficients, alpha of one value", Make: alpha(maxLossyPixels, 16<<20, 63, cheap, func(l *lossless, _ int) {
+			l.transforms(13, false)
+			l.content(nil)
+		})},
+		{Name: "lossy, cheap coefficients, indexed alpha", Make: alpha(maxLossyPixels, 16<<20, 63, cheap, func(l *lossless, pixels int) {
+			l.transforms(13, true)
+			l.content(noise(pixels/8 + 1))
 		})},
 		{Name: "lossy, cheap coefficients", Make: lossy(100, maxLossyBytes, 63, cheap)},
 		{Name: "lossy, cheap coefficients, fewer pixels", Make: lossy(maxLossyPixels, 16<<20, 63, cheap)},
