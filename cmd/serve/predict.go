@@ -24,6 +24,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// maxParallel is the largest value of --parallel.
+const maxParallel = 1024
+
 const predictHelp = `Predict images with a model, and print what it sees: a table, or with --json, --jsonl or --csv for programs.
 
 MODEL is a model of the repository, with its newest served version or NAME/VERSION, or the path of an ONNX file or of a
@@ -139,8 +142,8 @@ func (o *predictOptions) checkOutputs() error {
 	if o.resume && (o.output == "" || !o.jsonl) {
 		errs = append(errs, errors.New("--resume: needs --jsonl and --output FILE, which tell what is done"))
 	}
-	if o.parallel < 0 || o.parallel > 1024 {
-		errs = append(errs, fmt.Errorf("--parallel: %d is out of range (0–1024)", o.parallel))
+	if o.parallel < 0 || o.parallel > maxParallel {
+		errs = append(errs, fmt.Errorf("--parallel: %d is out of range (0–%d)", o.parallel, maxParallel))
 	}
 	if o.timeout <= 0 {
 		errs = append(errs, fmt.Errorf("--timeout: %s is not more than 0", o.timeout))

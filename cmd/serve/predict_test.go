@@ -193,6 +193,19 @@ func TestPredictWithAnONNXFile(t *testing.T) {
 	}
 }
 
+func TestPredictWithAPipeline(t *testing.T) {
+	repo, images := colorRepository(t, "", colorClassifier(0, 1, 2)), colorImages(t, 5)
+	lay(t, repo, map[string]string{"pets/1/model.onnx": string(detector()), "both/model.yaml": "task: pipeline\nsteps:\n  - {name: find, model: pets}\n  - {name: color, model: colors, of: find}\n"})
+	out, notes, status := predictCLI(t, repo, "both", images+"/red", "--csv", "--crop", t.TempDir())
+	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if status != 0 || err != nil || len(rows) < 6 || !slices.Equal(rows[0][:4], []string{"image", "step", "class", "label"}) || rows[0][len(rows[0])-1] != "color" {
+		t.Fatalf("%d %v %s\n%.500s", status, err, notes, out)
+	}
+	if last := rows[1][len(rows[1])-1]; rows[1][1] != "find" || !strings.Contains(last, `"label":"red"`) {
+		t.Errorf("%q", rows[1])
+	}
+}
+
 func TestPredictResumes(t *testing.T) {
 	repo, images := colorRepository(t, "", colorClassifier(0, 1, 2)), colorImages(t, 10)
 	file := filepath.Join(t.TempDir(), "seen.jsonl")
@@ -283,7 +296,7 @@ func TestPredictOnATerminal(t *testing.T) {
 		return testenv.OnTerminal(t, cmd, columns)
 	}
 	text, status := terminal(90, nil, nil)
-	for _, want := range []string{"\x1b[1mIMAGE", "█", "\x1b[31merror: ", " of 11 images · ", " left", "loading colors version 1", "2 of 11 images have no prediction"} {
+	for _, want := range []string{"\x1b[1mIMAGE", "█", "\x1b[31merror: ", " of 11 images · ", " left", "loading colors …", "2 of 11 images have no prediction"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%q", want, text)
 		}

@@ -9,9 +9,11 @@ import (
 	"image"
 	"os"
 	"strings"
+	"time"
 
 	"fovea/inference"
 	"fovea/internal/annotate"
+	"fovea/internal/apierror"
 	"fovea/internal/bulk"
 	"fovea/internal/cgroup"
 	"fovea/internal/cores"
@@ -25,14 +27,25 @@ const keyVariable = "FOVEA_API_KEY"
 
 // localModel predicts in this process.
 type localModel struct {
-	engine *inference.Engine
-	ref    *inference.Ref
-	params postprocess.Params
+	engine         *inference.Engine
+	model, version string
+	params         postprocess.Params
 }
+
+// whenFull is the wait before an image is tried again that a full queue refused, as images of pipelines with many crops may be.
+const whenFull = 10 * time.Millisecond
 
 // Predict implements bulk.Predictor.
 func (l *localModel) Predict(ctx context.Context, image []byte) (*bulk.Answer, error) {
-	response, err := l.ref.Predict(ctx, inference.Request{Image: image, Params: l.params})
+	response, err := l.engine.Predict(ctx, inference.Request{Model: l.model, Version: l.version, Image: image, Params: l.params})
+	for err != nil && apierror.From(err).Code == apierror.QueueFull {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(whenFull):
+		}
+		response, err = l.engine.Predict(ctx, inference.Request{Model: l.model, Version: l.version, Image: image, Params: l.params})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -62,38 +75,52 @@ func (o *predictOptions) local(ctx context.Context, name string, inputs []bulk.I
 	cores.AddProcessor()
 	cgroup.LimitGo()
 	repo := openRepository(o.cfg.Repository.Dir)
-	chosen, models, err := chooseVersions(repo, []string{name})
+	model, version, models, err := modelToPredict(repo, name)
 	if err != nil {
 		return err
 	}
 	cfg := o.cfg
 	cfg.Inference.ThreadsAlone = 1 // no second session: images are predicted at the same time
-	progress.Say("loading " + terminal.Clean(chosen[0].String()) + " …")
+	progress.Say("loading " + terminal.Clean(model) + " …")
 	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, failed error) error {
 		progress.Clear()
 		if failed != nil {
 			return failed
 		}
-		ref, err := engine.Open(ctx, chosen[0].model, chosen[0].version())
-		if err != nil {
-			return err
-		}
-		defer ref.Close()
+		limit, queue := parallelOf(ctx, engine, model, version)
 		if o.parallel == 0 {
-			o.parallel = parallelOf(ref.Info())
+			o.parallel = limit
 		}
-		o.parallel = min(o.parallel, ref.Info().MaxQueue)
-		return o.predictAll(ctx, &localModel{engine, ref, o.params}, inputs, chosen[0].model, chosen[0].version(), progress)
+		o.parallel = min(o.parallel, queue)
+		return o.predictAll(ctx, &localModel{engine, model, version, o.params}, inputs, model, version, progress)
 	})
 }
 
-// parallelOf is how many images keep a model busy: those of the runs, as many that are decoded meanwhile, and a few that are read.
-func parallelOf(info *inference.Info) int {
-	rows := 0
-	for _, g := range info.Instances {
-		rows += g.Count * info.MaxBatch
+// modelToPredict finds a model by its name, with a version or not, or by its path. A pipeline has no versions.
+func modelToPredict(repo *repository.Repository, text string) (model, version string, models []inference.ModelConfig, err error) {
+	if entry, err := repo.Load(text); err == nil && entry.Definition.Task == repository.Pipeline {
+		models, err = modelsNamed(repo, []string{text})
+		return text, "", withSteps(repo, models), err
 	}
-	return 2*max(rows, cores.Count()) + 2
+	chosen, models, err := chooseVersions(repo, []string{text})
+	if err != nil {
+		return "", "", nil, err
+	}
+	return chosen[0].model, chosen[0].version(), models, nil
+}
+
+// parallelOf is how many images keep a model busy: those of the runs, as many that are decoded meanwhile, and a few that are read. queue
+// is how many it takes.
+func parallelOf(ctx context.Context, engine *inference.Engine, model, version string) (images, queue int) {
+	rows, queue := 0, maxParallel
+	if ref, err := engine.Open(ctx, model, version); err == nil { // not a pipeline
+		defer ref.Close()
+		queue = ref.Info().MaxQueue
+		for _, g := range ref.Info().Instances {
+			rows += g.Count * ref.Info().MaxBatch
+		}
+	}
+	return 2*max(rows, cores.Count()) + 2, queue
 }
 
 // remote predicts the images with a server.

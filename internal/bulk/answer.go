@@ -47,6 +47,11 @@ func (o object) label() string {
 	if class, ok := o.number("class"); ok {
 		return fmt.Sprintf("class %.0f", class)
 	}
+	for _, f := range o { // of a later step of a pipeline
+		if inner, err := parse(f.value); err == nil && inner.text("text") != "" {
+			return inner.text("text")
+		}
+	}
 	return ""
 }
 
@@ -105,6 +110,13 @@ type content struct {
 }
 
 func contentOf(prediction json.RawMessage) (content, error) {
+	return contentBelow(prediction, maxDepth)
+}
+
+// maxDepth bounds pipelines in pipelines.
+const maxDepth = 8
+
+func contentBelow(prediction json.RawMessage, depth int) (content, error) {
 	whole, err := parse(prediction)
 	if err != nil {
 		return content{}, err
@@ -117,10 +129,38 @@ func contentOf(prediction json.RawMessage) (content, error) {
 		}
 		empty = empty || ok
 	}
+	if steps := stepsOf(whole, depth); steps.list && !empty {
+		return steps, nil
+	}
 	if empty {
 		return content{whole, nil, true}, nil
 	}
 	return content{whole, []object{whole}, false}, nil
+}
+
+// stepsOf are the rows of all steps of a pipeline, whose predictions are fields; list is false of other predictions.
+func stepsOf(whole object, depth int) (all content) {
+	if all.whole = whole; depth == 0 {
+		return content{}
+	}
+	for _, f := range whole {
+		if kind(f.value) != '{' {
+			return content{}
+		}
+		step, err := contentBelow(f.value, depth-1)
+		if err != nil {
+			return content{}
+		}
+		all.list = all.list || step.list
+		name, err := json.Marshal(f.name)
+		if err != nil {
+			return content{}
+		}
+		for _, row := range step.rows {
+			all.rows = append(all.rows, append(object{{"step", name}}, row...))
+		}
+	}
+	return all
 }
 
 // box is where an object is, in pixels of the image.
@@ -152,5 +192,21 @@ func boxOf(o object) (box, bool) {
 		v, found := o.number(side.name)
 		*side.to, ok = v, ok && found
 	}
-	return b, ok
+	if ok {
+		return b, true
+	}
+	return boxAround(o.get("corners"), b.label)
+}
+
+// boxAround is the smallest box around the corners of a line of text, which has no other.
+func boxAround(corners json.RawMessage, label string) (box, bool) {
+	var points [][2]float64
+	if corners == nil || json.Unmarshal(corners, &points) != nil || len(points) == 0 {
+		return box{}, false
+	}
+	b := box{label, points[0][0], points[0][1], points[0][0], points[0][1]}
+	for _, p := range points {
+		b.x1, b.y1, b.x2, b.y2 = min(b.x1, p[0]), min(b.y1, p[1]), max(b.x2, p[0]), max(b.y2, p[1])
+	}
+	return b, true
 }

@@ -200,6 +200,9 @@ func short(f field) string {
 		if hasW && hasH {
 			return fmt.Sprintf("%s of %.0f × %.0f", f.name, w, h)
 		}
+		if best := bestOf(f.value); best != "" {
+			return f.name + " " + best
+		}
 		return f.name
 	case '"':
 		return f.name + " " + cellText(f.value)
@@ -207,6 +210,20 @@ func short(f field) string {
 		return ""
 	}
 	return f.name + " " + shortNumber(f.value)
+}
+
+// bestOf is the first label of a prediction within another, with its score.
+func bestOf(prediction json.RawMessage) string {
+	of, err := contentOf(prediction)
+	if err != nil || len(of.rows) == 0 {
+		return ""
+	}
+	row := of.rows[0]
+	label := row.label()
+	if score, ok := row.number("score"); ok && label != "" {
+		return fmt.Sprintf("%s %.4f", label, score)
+	}
+	return label
 }
 
 // shortNumber rounds a number to four digits; anything else stays.

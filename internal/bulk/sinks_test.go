@@ -31,6 +31,8 @@ func predictions() map[string]postprocess.Prediction {
 		"depth":     &postprocess.DepthMap{Depth: field(), Min: 0.5, Max: 12, Width: 20, Height: 10},
 		"anomaly":   &postprocess.AnomalyMap{Score: 0.875, Anomalous: true, Map: field(), Width: 20, Height: 10},
 		"image":     &postprocess.Rendered{Image: image.NewNRGBA(image.Rect(0, 0, 6, 5)), Width: 3, Height: 2},
+		"text":      &postprocess.Recognized{Text: "EXIT, left", Score: 0.5},
+		"lines":     &postprocess.TextLines{Lines: []postprocess.TextLine{{Text: "EXIT", Score: 0.5, Corners: [4][2]float64{{1, 2}, {5, 2}, {5, 4}, {1, 4}}}}},
 		"nothing":   &postprocess.Detected{Boxes: []postprocess.Box{}, Width: 50, Height: 60},
 	}
 }
@@ -72,6 +74,8 @@ func TestTableOfEveryTask(t *testing.T) {
 		"depth":          {"depth of 2 × 1; min 0.5; max 12\n"},
 		"anomaly":        {"a.jpg                            0.8750  anomalous true; map of 2 × 1\n"},
 		"image":          {"image of 6 × 5\n"},
+		"text":           {"a.jpg  EXIT, left                0.5000"},
+		"lines":          {"a.jpg  EXIT                      0.5000  x 1–5, y 2–4\n"},
 		"nothing":        {"a.jpg  nothing found"},
 	} {
 		got := output(t, func(b *bytes.Buffer) Sink { return NewTable(b, []Input{{Name: "a.jpg"}}) }, Result{Image: "a.jpg", Answer: answerOf(t, predictions()[name])})
@@ -83,6 +87,36 @@ func TestTableOfEveryTask(t *testing.T) {
 		if !strings.HasPrefix(got, "IMAGE  LABEL                     SCORE   DETAILS\n") || strings.Contains(got, "\x1b") {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// pipeline is the prediction of a pipeline: two steps of the image, and two of each object of the first.
+const pipeline = `{"detect":{"boxes":[{"class":41,"label":"cup","score":0.5,"x1":1,"y1":2,"x2":3,"y2":4,"classify":{"top":[{"class":9,"label":"espresso","score":0.25},{"class":8,"label":"tea","score":0.125}]}}],"width":9,"height":9},` +
+	`"lines":{"lines":[{"score":0.75,"corners":[[5,6],[8,5],[8,9],[5,9]],"read":{"text":"EXIT","score":0.5}}],"width":9}}`
+
+func TestPipelines(t *testing.T) {
+	r := Result{Image: "a", Answer: &Answer{JSON: json.RawMessage(pipeline)}}
+	got := output(t, func(b *bytes.Buffer) Sink { return NewTable(b, nil) }, r)
+	for _, want := range []string{"a      cup                       0.5000  x 1–3, y 2–4; step detect; classify espresso 0.2500\n", "       EXIT                      0.7500  x 5–8, y 5–9; step lines; read EXIT 0.5000\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	got = output(t, func(b *bytes.Buffer) Sink { return NewCSV(b, b) }, r)
+	if !strings.HasPrefix(got, "image,step,class,label,score,x1,y1,x2,y2,classify\na,detect,41,cup,0.5,1,2,3,4,\"{\"\"top") || !strings.Contains(got, "\na,lines,,,0.75,,,,,\n") {
+		t.Errorf("CSV:\n%s", got)
+	}
+	boxes, err := boxesOf(r.Answer.JSON)
+	if err != nil || len(boxes) != 2 || boxes[0] != (box{"cup", 1, 2, 3, 4}) || boxes[1] != (box{"EXIT", 5, 5, 8, 9}) {
+		t.Errorf("%v %v", boxes, err)
+	}
+	nested := strings.Repeat(`{"a":`, 5000) + `{"boxes":[{"label":"x","score":1}]}` + strings.Repeat("}", 5000)
+	if c, err := contentOf(json.RawMessage(nested)); err != nil || c.list {
+		t.Errorf("a pipeline in 5000 pipelines: %v %v", c.list, err)
+	}
+	nested = strings.Repeat(`{"a":`, maxDepth) + `{"boxes":[{"label":"x","score":1}]}` + strings.Repeat("}", maxDepth)
+	if c, err := contentOf(json.RawMessage(nested)); err != nil || len(c.rows) != 1 {
+		t.Errorf("a pipeline in %d pipelines: %v %v", maxDepth, c.rows, err)
 	}
 }
 
@@ -111,7 +145,7 @@ func TestTableOnATerminal(t *testing.T) {
 }
 
 func TestBoxesOfPredictions(t *testing.T) {
-	for name, want := range map[string]int{"detection": 1, "oriented": 1, "masks": 1, "pose": 1, "classification": 0, "semantic": 0, "embedding": 0, "nothing": 0} {
+	for name, want := range map[string]int{"detection": 1, "oriented": 1, "masks": 1, "pose": 1, "text": 0, "classification": 0, "semantic": 0, "embedding": 0, "nothing": 0} {
 		if boxes, err := boxesOf(answerOf(t, predictions()[name]).JSON); err != nil || len(boxes) != want || want > 0 && boxes[0] != (box{"car, red", 1.5, 2, 30, 40}) {
 			t.Errorf("%s: %v %v", name, boxes, err)
 		}
@@ -154,6 +188,8 @@ func TestCSVOfEveryTask(t *testing.T) {
 		"embedding":      "image,vector\na.jpg,\"[0.5,-0.25,1,0,2,3]\"\n",
 		"depth":          "image,depth.width,depth.height,depth.scale,depth.offset,min,max,width,height\na.jpg,2,1,0.000015259021896696422,0,0.5,12,20,10\n",
 		"image":          "image,image.width,image.height,width,height\na.jpg,6,5,3,2\n",
+		"text":           "image,text,score\na.jpg,\"EXIT, left\",0.5\n",
+		"lines":          "image,text,score,corners\na.jpg,EXIT,0.5,\"[[1,2],[5,2],[5,4],[1,4]]\"\n",
 		"nothing":        "",
 	} {
 		got := output(t, func(b *bytes.Buffer) Sink { return NewCSV(b, b) }, Result{Image: "a.jpg", Answer: answerOf(t, predictions()[name])}, Result{Image: "b.jpg", Err: errors.New("bad")})
