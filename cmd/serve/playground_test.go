@@ -99,7 +99,9 @@ func testSliders(t *testing.T, b *tab, p *process) {
 	if rows := value[int](b, "document.querySelectorAll('#objects li').length"); rows != 3 {
 		t.Errorf("the list has %d rows, want 3", rows)
 	}
-	b.press("#score", kb.ArrowRight, 45) // to 0.60
+	b.press("#score", kb.ArrowRight, 35) // to 0.50, which the wide one has
+	b.says("white.png: 2 objects: 1 spot, 1 wide")
+	b.press("#score", kb.ArrowRight, 10) // to 0.60
 	b.says("white.png: 1 object: 1 spot")
 	var shown struct{ Predictions []boxes }
 	if err := json.Unmarshal(b.saved("#save-json"), &shown); err != nil {
