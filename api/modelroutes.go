@@ -189,7 +189,7 @@ func describeDefaults(task repository.Task, o *repository.Output) *defaults {
 		d.TopK = o.TopK
 	case task == repository.Anomaly:
 		d.Score = &o.Score
-	case task.FindsObjects():
+	case task.HasObjects():
 		d.Score, d.MaxBoxes = &o.Score, o.MaxBoxes
 		if o.Suppresses() {
 			d.IoU = &o.IoU

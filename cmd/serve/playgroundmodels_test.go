@@ -146,6 +146,8 @@ func playgroundRepository(t *testing.T) string {
 		rowsOf(false, 15, 12, 12, 36, 36, 0.7, 0, 24, 16, 0.9, 16, 24, 0.8, 24, 32, 0.1))
 	model("masked", "task: instance_segmentation\nlabels: labels.txt\n"+scaled+"output: {decode: rows, name: rows, masks: masks}\n", "half\n",
 		rowsOf(true, 7, 12, 12, 36, 36, 0.6, 0, 1))
+	model("lines", "task: text_detection\n"+scaled+"output: {decode: db}\n", "", brightness())
+	write(t, filepath.Join(dir, "steps", "model.yaml"), []byte("task: pipeline\nsteps:\n  - {name: find, model: spot, parameters: {score_threshold: 0.1}}\n  - {name: color, model: colors, of: find}\n"))
 	return dir
 }
 

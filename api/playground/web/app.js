@@ -434,7 +434,7 @@ const keyDialog = get('key-dialog', HTMLDialogElement), keyInput = get('key', HT
 
 /** @param {string} message @returns {Promise<boolean>} whether a key was given */
 function askForKey(message) {
-  get('key-message', HTMLElement).textContent = message ? `The server refused this key: ${message}.` : 'Requests to this server need an API key.';
+  get('key-message', HTMLElement).textContent = message;
   get('key-forget', HTMLButtonElement).hidden = server.key.get() === '';
   keyInput.value = '';
   keyDialog.returnValue = '';
@@ -449,9 +449,9 @@ function askForKey(message) {
   });
 }
 
-server.onKeyNeeded(askForKey);
+server.onKeyNeeded((refused) => askForKey(refused ? `The server refused this key: ${refused}.` : 'Requests to this server need an API key.'));
 get('key-button', HTMLButtonElement).addEventListener('click', async () => {
-  if (await askForKey('')) await loadModels();
+  if (await askForKey('The key is sent with each request. A server without keys needs none.')) await loadModels();
 });
 
 void loadModels();

@@ -253,8 +253,7 @@ function lines(to, scene, unit) {
     polygon(to, corners, lineColor, unit * (hover === number ? 2 : 1) * lineWidth);
     const text = object.text || details(object);
     if (text) {
-      const [x, y] = highest(corners);
-      tag(to, text, Math.min(x, ...corners.map((c) => c[0])), y - tagHeight * unit, lineColor, unit, scene);
+      tag(to, text, corners[0][0], corners[0][1] - tagHeight * unit, lineColor, unit, scene);
     }
   }
   to.globalAlpha = 1;

@@ -71,7 +71,7 @@ export function classFilter(p, model, shown, change) {
     change(hidden);
   };
   const chips = classes.map(({ name, number, count }) => make('button', { type: 'button', class: 'chip', 'aria-pressed': String(!shown.hidden.has(name)),
-    'data-class': name, click: () => toggle(name) }, swatch(number), kind === 'boxes' ? `${name} ${count}` : name));
+    'data-class': name, click: () => toggle(name) }, swatch(number), kind === 'boxes' ? `${name} (${count})` : name));
   return make('fieldset', { class: 'filter' }, make('legend', {}, 'Classes'),
     make('div', { class: 'chips' }, ...chips),
     make('div', { class: 'links' },
@@ -115,7 +115,7 @@ export function answer(p, model, shown, hover) {
     case 'text':
       return [facts([['Text', p.text], ['Score', p.score?.toFixed(3)]])];
     case 'steps':
-      return parts(p).flatMap(([name, part]) => [make('h3', {}, name), ...answer(part, model, shown, hover)]);
+      return parts(p).flatMap(([name, part], _, all) => [...(all.length > 1 ? [make('h3', {}, name)] : []), ...answer(part, model, shown, hover)]);
     case 'other':
       return [make('pre', { class: 'scroll', tabindex: 0 }, JSON.stringify(p, null, 1))];
   }
@@ -141,7 +141,7 @@ function objects(p, model, shown, hover) {
 function vector(p) {
   const values = decodeVector(p.vector), first = Array.from({ length: Math.min(8, values.length) }, (_, i) => values[i].toFixed(4));
   return [facts([['Length', String(values.length)], ['Begins', first.join(', ') + ', …']]),
-    make('p', { class: 'hint' }, 'Add a second image to see how similar they are.')];
+    make('p', { class: 'hint' }, 'Two or more images are compared.')];
 }
 
 /** @param {number} low @param {number} high */

@@ -53,17 +53,20 @@ export function sizeOf(p) {
   return null;
 }
 
-/** Says what later steps have found in an object, "" for nothing. @param {Record<string, any>} object @returns {string} */
-export const details = (object) => parts(object).map(([, p]) => {
-  switch (kindOf(p)) {
-    case 'classes': return p.top.length ? nameOf(p.top[0]) : '';
-    case 'text': return p.text;
-    case 'lines': return p.lines.map((/** @type {any} */ l) => l.text || details(l)).filter(Boolean).join(' / ');
-    case 'boxes': return p.boxes.map((/** @type {any} */ b) => nameOf(b)).join(', ');
-    case 'error': return p.error;
-  }
-  return '';
-}).filter(Boolean).join(', ');
+/** Says what later steps have found in an object, "" for nothing: a text, or else classes. @param {Record<string, any>} object @returns {string} */
+export function details(object) {
+  const found = parts(object).map(([, p]) => p), texts = found.filter((p) => kindOf(p) === 'text');
+  return (texts.length > 0 ? texts : found).map((p) => {
+    switch (kindOf(p)) {
+      case 'classes': return p.top.length ? nameOf(p.top[0]) : '';
+      case 'text': return p.text;
+      case 'lines': return p.lines.map((/** @type {any} */ l) => l.text || details(l)).filter(Boolean).join(' / ');
+      case 'boxes': return p.boxes.map((/** @type {any} */ b) => nameOf(b)).join(', ');
+      case 'error': return p.error;
+    }
+    return '';
+  }).filter(Boolean).join(', ');
+}
 
 /** @param {{label?: string, class?: number}} object */
 export const nameOf = (object) => object.label || (object.class === undefined ? 'object' : `class ${object.class}`);
@@ -98,7 +101,7 @@ export function parameters(model, shown) {
     const masks = task === 'instance_segmentation';
     const lowest = Math.min(threshold(model, shown), ...(own.class_thresholds ?? []).map((c) => c.score));
     list.score_threshold = Math.min(masks ? spare.masks : spare.boxes, lowest);
-    list.max_boxes = Math.max(own.max_boxes, masks ? spare.masked : spare.count);
+    if (own.max_boxes < (masks ? spare.masked : spare.count)) list.max_boxes = masks ? spare.masked : spare.count;
     if (shown.iou !== null) list.iou_threshold = shown.iou;
   }
   return list;
@@ -303,7 +306,10 @@ export function inWords(p, model, shown) {
     case 'semantic': return p.classes.slice(0, 3).map((/** @type {any} */ c) => `${nameOf(c)} ${Math.round(100 * c.share)} %`).join(', ');
     case 'vector': return 'a vector';
     case 'text': return p.text ? `“${p.text}”` : 'no text';
-    case 'steps': return parts(p).map(([name, part]) => `${name}: ${inWords(part, model, shown)}`).join('; ');
+    case 'steps': {
+      const list = parts(p);
+      return list.length === 1 ? inWords(list[0][1], model, shown) : list.map(([name, part]) => `${name}: ${inWords(part, model, shown)}`).join('; ');
+    }
     case 'image': return `an image of ${p.image.width} × ${p.image.height} pixels`;
   }
   return 'a prediction that this page cannot draw';
