@@ -30,7 +30,7 @@ export FOVEA_ORT_LIBRARY ?= $(CACHE)/onnxruntime-1.30.0-cuda/libonnxruntime.so
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve models test test-servers test-clients test-training race fuzz proto bench bench-v2 bench-counters bench-guard bench-peers bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
+.PHONY: help setup build serve models test test-servers test-clients test-playground docs test-docs reference test-training race fuzz proto man bench bench-v2 bench-predict bench-counters bench-guard bench-peers bench-tiles bench-corpus soak stress mutants lint vuln release gpu-check gpu-bench gpu-rehearsal gpu-pack fresh-test env
 
 help: #+ list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -46,6 +46,9 @@ build: setup ## build the programs into bin/
 serve: build ## serve on 127.0.0.1:8000 (ARGS="--http.address=…" is passed on)
 	bin/serve --inference.default=efficientnet-lite0 $(ARGS)
 
+man: build #+ write man pages and completions into bin/share, as /usr/local/share has them
+	@scripts/man bin/share
+
 models: build #+ fetch the weights of the other included models
 	bin/serve models pull --all
 
@@ -60,8 +63,20 @@ race: setup test-servers ## test everything with the race detector
 test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
 	@scripts/clients-test
 
+test-playground: setup #+ try the playground in Chromium (docs/playground.md), which it installs if there is none
+	@scripts/playground-test
+
 test-training: build #+ test training/ on the CPU, with the packages of its lock file (docs/training.md)
 	@scripts/training test $(ARGS)
+
+docs: #+ build the documentation as a site into dist/docs, with the packages that it needs
+	@scripts/docs
+
+test-docs: setup #+ run the commands of docs/, and its configurations with nginx, Caddy and Prometheus (ARGS=-v)
+	@scripts/test-docs $(ARGS)
+
+reference: setup #+ write what docs/ says about keys, commands, metrics and the API, from the code
+	FOVEA_TEST_UPDATE_REFERENCE=1 go test -count=1 -p 1 -run Reference ./api ./cmd/... ./fleet/gateway
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)
@@ -75,6 +90,9 @@ bench: build ## measure the server against a plain loop over the same sessions
 bench-v2: build #+ measure the Open Inference Protocol against a plain loop over the same tensors (needs make models)
 	go run ./tools/bench v2 $(ARGS)
 
+bench-predict: build #+ measure serve predict of a folder against a plain loop over images in memory (ARGS="-files 10000")
+	go run ./tools/bench predict $(ARGS)
+
 bench-counters: build #+ context switches, CPU time and more per image, one process against pinned ones (ARGS="-rounds 11")
 	go run ./tools/bench counters $(ARGS)
 
@@ -83,6 +101,9 @@ bench-guard: setup #+ fail if the server is slower than that of COMMIT (main) by
 
 bench-peers: build #+ compare the server with FastAPI, LitServe, BentoML and mosec (ARGS="-quick")
 	@scripts/bench-peers $(ARGS)
+
+bench-tiles: build #+ compare predictions in tiles with those of sahi: boxes and times (ARGS="-sizes 4000x3000")
+	@scripts/bench-tiles $(ARGS)
 
 bench-corpus: setup #+ CPU time of hostile images against ordinary ones (ARGS="-url=… -copies=4" sends the costliest)
 	go run ./tools/bench corpus $(ARGS)

@@ -38,7 +38,12 @@ func (s *Server) annotated(c *gin.Context, rc *requestContext, r inference.Reque
 	defer cancel()
 	defer in.decoded(0, b)
 	r.Image = in.images[0]
-	result := s.predictImage(ctx, rc, r)
+	var result imageResult
+	if failed := in.failed[0]; failed != nil {
+		result = s.rejectImage(rc, failed)
+	} else {
+		result = s.predictImage(ctx, rc, r)
+	}
 	var drawn []byte
 	if result.err == nil {
 		var err error

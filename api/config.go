@@ -1,12 +1,15 @@
 package api
 
 import (
+	"net"
+	"net/netip"
 	"time"
 
 	"fovea/internal/access"
 	"fovea/internal/config"
 	"fovea/internal/cores"
 	"fovea/internal/cors"
+	"fovea/internal/imageurl"
 	"fovea/internal/tlsfiles"
 )
 
@@ -26,7 +29,11 @@ type Config struct {
 	NoH2C         bool          `yaml:"no_h2c" help:"without TLS, refuse HTTP/2 by prior knowledge (h2c)"`
 	ReadAhead     config.Size   `yaml:"read_ahead" range:"0..1TiB" help:"maximum body bytes in memory that are not decoded yet; further bodies wait in the network; 0: 16MiB per core"`
 
+	Playground string `yaml:"playground" oneof:"auto,on,off" help:"page at / on which models can be tried in a browser; auto: only if address is one of this machine alone (loopback)"`
+
 	Access access.Config `yaml:",inline"`
+
+	ImageURLs imageurl.Config `yaml:"image_urls"`
 
 	TLS tlsfiles.Config `yaml:"tls"`
 }
@@ -44,7 +51,30 @@ func Defaults() Config {
 		MinBodyRate:   1 << 10,
 		ClientShare:   0.25,
 		CORS:          cors.Any,
+		Playground:    playgroundAuto,
+		ImageURLs:     imageurl.Defaults(),
 	}
+}
+
+// The values of Config.Playground.
+const (
+	playgroundAuto = "auto"
+	playgroundOn   = "on"
+)
+
+// ServesPlayground reports whether the page is served.
+func (c Config) ServesPlayground() bool {
+	return c.Playground == playgroundOn || c.Playground == playgroundAuto && isLoopback(c.Address)
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost"
 }
 
 // Check implements config.Checker.

@@ -43,7 +43,7 @@ func newEngine() *engine {
 	info := []repository.TensorInfo{{Name: "x", DType: repository.Float32, Shape: []int64{-1, 3, 224, 224}}}
 	return &engine{statuses: []inference.Status{
 		{Name: "cats", Version: "1", State: inference.Ready, Default: true, Task: repository.Classification,
-			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256},
+			Labels: []string{"tabby", "siamese"}, Device: "cpu", Inputs: info, Outputs: info, MaxBatch: 1, MaxQueue: 256, Memory: 4096},
 		{Name: "cats", Version: "2", State: inference.Failed, Default: true, Error: "self-test failed",
 			Gate: &inference.GateResult{Images: 240, Against: "1", Accuracy: new(0.5), ServedAccuracy: new(1.0), Reason: inference.RefusedMaxDrop}},
 		{Name: "boxes", Version: "3", State: inference.Ready, Task: repository.Detection, Device: "cpu",
@@ -72,7 +72,7 @@ func (e *engine) Default() string {
 // noTensors has no model for the Open Inference Protocol.
 type noTensors struct{ *engine }
 
-func (noTensors) Open(model, _ string) (*inference.Ref, error) {
+func (noTensors) Open(_ context.Context, model, _ string) (*inference.Ref, error) {
 	return nil, apierror.New(apierror.ModelNotFound, "no model %s", model)
 }
 
@@ -242,7 +242,7 @@ type result struct {
 		Error string              `json:"error"`
 		Code  apierror.Code       `json:"code"`
 	} `json:"predictions"`
-	Timing map[string]float64 `json:"timing"`
+	Timing map[string]any `json:"timing"`
 }
 
 func (s *testServer) do(r *http.Request) result {

@@ -64,6 +64,7 @@ func FuzzJSONBody(f *testing.F) {
 	for _, seed := range []string{
 		images("", "one"), images(`{"top_k":5,"score_threshold":0.5}`, "one", "two"), `{}`, `{"images":[{}]}`, `[`, `{"images":[[[`,
 		`{"images":[{"b64":"data:image/png;base64,b25l"}]}`, `{"images":[{"b64":"b25l\u0000"}]}`, `{"images":[{"b64":"-_-_\n-_=\n"}]}`, `{"parameters":{"top_k":1e99}}`,
+		images(`{"tile":"640x480","overlap":0.5,"merge":"nms","whole_image":false}`, "one"), `{"parameters":{"tile":{}}}`,
 		`{"images":[{"b64":"b25l"}],"images":[]}`, "\xff", `{"images":null}`, `{"images":[{"b64":"b25l"},]}`,
 	} {
 		f.Add([]byte(seed))
@@ -137,7 +138,8 @@ func FuzzMultipartBody(f *testing.F) {
 }
 
 func FuzzParameters(f *testing.F) {
-	for _, seed := range []string{"top_k=5", "top_k=5&score_threshold=0.5", "iou_threshold=1e-3", "top_k=%zz", "top_k=5;x", "top_k=NaN", "top_k=5.0", "x"} {
+	for _, seed := range []string{"top_k=5", "top_k=5&score_threshold=0.5", "iou_threshold=1e-3", "top_k=%zz", "top_k=5;x", "top_k=NaN", "top_k=5.0", "x", "tile=640&overlap=0.2", "tile=1x9&whole_image=1",
+		"merge_threshold=1&merge=nms", "merge_metric=ios&overlap=-0"} {
 		f.Add(seed, "")
 	}
 	f.Add("", "a-sane.id")
@@ -153,6 +155,8 @@ func FuzzParameters(f *testing.F) {
 				t.Errorf("%v", err)
 			}
 		} else if v := p.values; v.TopK < 0 || v.TopK > repository.MaxTopK || v.Score != nil && !(*v.Score >= 0 && *v.Score <= 1) || v.IoU != nil && !(*v.IoU >= 0 && *v.IoU <= 1) {
+			t.Errorf("%q gives %+v", query, v)
+		} else if v := p.tiles; v.Overlap != nil && !(*v.Overlap >= 0 && *v.Overlap < 1) || v.Threshold != nil && !(*v.Threshold > 0 && *v.Threshold <= 1) {
 			t.Errorf("%q gives %+v", query, v)
 		}
 		got := requestid.Of(id)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"fovea/inference"
 	"fovea/internal/apierror"
 )
 
@@ -24,7 +25,7 @@ func readJSON(s *Server, b *body, in *submission) error {
 		return apierror.New(apierror.Malformed, "the body is not JSON of the form %s: %s", jsonFormat, err)
 	}
 	r := &jsonReader{jsonWalker{document}, s, in}
-	return r.object("the body", map[string]func() error{"images": r.images, "parameters": r.parameters})
+	return r.object("the body", map[string]func() error{"images": r.images, urlField: func() error { return r.url("the body") }, "parameters": r.parameters})
 }
 
 // rawJSON accepts any value without decoding it.
@@ -70,13 +71,17 @@ func (r *jsonReader) images() error {
 			return err
 		}
 		before := len(r.in.images)
-		if err := r.object("images[]", map[string]func() error{"b64": r.image}); err != nil {
+		fields := map[string]func() error{"b64": r.image, urlField: func() error { return r.url(fmt.Sprintf("images[%d]", before)) }}
+		if err := r.object("images[]", fields); err != nil {
 			return err
 		}
-		if len(r.in.images) == before {
-			return apierror.New(apierror.Malformed, "images[%d] has no b64", before)
+		switch len(r.in.images) - before {
+		case 0:
+			return apierror.New(apierror.Malformed, "images[%d] has neither b64 nor %s", before, urlField)
+		case 1:
+			return nil
 		}
-		return nil
+		return apierror.New(apierror.Malformed, "images[%d] has both b64 and %s", before, urlField)
 	})
 }
 
@@ -86,7 +91,13 @@ func (r *jsonReader) parameters() error {
 		fields[name] = func() error { return r.in.params.set(name, r.number()) }
 	}
 	fields[classesParameter] = r.classes
-	for _, name := range []string{encodingParameter, annotateParameter} {
+	fields[inference.TileParam] = func() error { // a number of pixels or a text
+		if r.next() == '"' {
+			return r.in.params.set(inference.TileParam, string(r.text()))
+		}
+		return r.in.params.set(inference.TileParam, r.number())
+	}
+	for _, name := range []string{encodingParameter, annotateParameter, inference.MergeParam, inference.MergeMetricParam} {
 		fields[name] = func() error {
 			if r.next() != '"' {
 				return apierror.New(apierror.InvalidParameter, "%s is not a string", name)
@@ -152,6 +163,14 @@ func (r *jsonReader) image() error {
 	}
 	r.in.images = append(r.in.images, img)
 	return nil
+}
+
+// url consumes the address of an image, which is fetched once the body has arrived.
+func (r *jsonReader) url(where string) error {
+	if r.next() != '"' {
+		return apierror.New(apierror.Malformed, "%s of %s is not a string", urlField, where)
+	}
+	return r.server.addURL(string(r.text()), r.in)
 }
 
 // jsonWalker walks over valid JSON. It checks nothing, and copies only strings with escapes. Its methods may be called only

@@ -35,7 +35,9 @@ type Metrics struct {
 	queue    *prometheus.GaugeVec
 	rejected *prometheus.CounterVec
 	images   *prometheus.CounterVec
+	evicted  *prometheus.CounterVec
 	discards *prometheus.CounterVec
+	tiles    *prometheus.HistogramVec
 }
 
 // NewMetrics returns a registry of Fovea's metrics, those of the Go runtime and the process, and more.
@@ -53,12 +55,15 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 		stage:    histogram("fovea_stage_duration_seconds", "Time of one stage of one image's prediction: queue, decode, preprocess, infer, postprocess.", seconds, "model", "version", "stage"),
 		batch:    histogram("fovea_batch_size", "Images in a batch, without padding.", []float64{1, 2, 4, 8, 16, 32, 64, 128}, "model", "version"),
 		queue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fovea_queue_depth",
-			Help: "Images accepted whose prediction is not finished."}, []string{"model", "version"}),
+			Help: "Images, and tiles of images, accepted whose prediction is not finished."}, []string{"model", "version"}),
 		rejected: counter("fovea_rejected_total", "Requests and images without a prediction, by error code.", "model", "code"),
 		discards: counter("fovea_boxes_discarded_total", "Boxes omitted from predictions because they are far outside of the image.", "model", "version"),
-		images:   counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
+		evicted:  counter("fovea_model_evictions_total", "Models unloaded to free memory; they are loaded again when used. Reason: room or ttl.", "model", "reason"),
+		tiles: histogram("fovea_image_tiles", "Tiles of each image that was predicted in tiles.", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096},
+			"model", "version"),
+		images: counter("fovea_images_total", "Images by result: ok or an error code.", "model", "code"),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards)
+	m.registry.MustRegister(m.requests, m.duration, m.stage, m.batch, m.queue, m.rejected, m.images, m.discards, m.evicted, m.tiles)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fovea_build_info", Help: "Always 1; the labels identify the program.",
@@ -67,6 +72,9 @@ func NewMetrics(build Build, more ...prometheus.Collector) *Metrics {
 	m.registry.MustRegister(more...)
 	return m
 }
+
+// Describe implements the part of prometheus.Collector that the documentation of the metrics is made from.
+func (m *Metrics) Describe(c chan<- *prometheus.Desc) { m.registry.Describe(c) }
 
 // Stage implements inference.Observer.
 func (m *Metrics) Stage(model, version, stage string, d time.Duration) {
@@ -86,6 +94,16 @@ func (m *Metrics) Queue(model, version string, change int) {
 // Discarded implements inference.Observer.
 func (m *Metrics) Discarded(model, version string, boxes int) {
 	m.discards.WithLabelValues(model, version).Add(float64(boxes))
+}
+
+// Tiles implements inference.Observer.
+func (m *Metrics) Tiles(model, version string, tiles int) {
+	m.tiles.WithLabelValues(model, version).Observe(float64(tiles))
+}
+
+// Evicted implements inference.Observer.
+func (m *Metrics) Evicted(model, reason string) {
+	m.evicted.WithLabelValues(model, reason).Inc()
 }
 
 // Rejected implements inference.Observer.
@@ -138,6 +156,7 @@ func (m *Metrics) watch(engine Engine, a *admission.Controller) {
 }
 
 var (
+	memoryDesc     = prometheus.NewDesc("fovea_model_memory_bytes", "Memory of the version's weights and batches, on all devices.", []string{"model", "version"}, nil)
 	readyDesc      = prometheus.NewDesc("fovea_model_ready", "1 if the version is ready, else 0.", []string{"model", "version", "device"}, nil)
 	unreadableDesc = prometheus.NewDesc("fovea_model_unreadable",
 		"1 if the model cannot be read from the repository now, else 0. Loaded versions are still served.", []string{"model"}, nil)
@@ -153,6 +172,7 @@ type modelStates struct{ engine Engine }
 // Describe implements prometheus.Collector.
 func (modelStates) Describe(c chan<- *prometheus.Desc) {
 	c <- readyDesc
+	c <- memoryDesc
 	c <- unreadableDesc
 	c <- refusedDesc
 	c <- measureDesc
@@ -163,11 +183,13 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	ready := map[[3]string]float64{} // a version that is being replaced is in the list twice
 	unreadable := map[string]float64{}
 	gates := map[[2]string]*inference.GateResult{}
+	memory := map[[2]string]int64{}
 	for _, m := range s.engine.Models() {
 		unreadable[m.Name] = 0
 		if m.Unreadable != "" {
 			unreadable[m.Name] = 1
 		}
+		memory[[2]string{m.Name, m.Version}] += m.Memory
 		key := [3]string{m.Name, m.Version, m.Device}
 		ready[key] = max(ready[key], 0)
 		if m.State == inference.Ready {
@@ -182,6 +204,9 @@ func (s modelStates) Collect(c chan<- prometheus.Metric) {
 	}
 	for model, value := range unreadable {
 		c <- prometheus.MustNewConstMetric(unreadableDesc, prometheus.GaugeValue, value, model)
+	}
+	for key, value := range memory {
+		c <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(value), key[:]...)
 	}
 	collectGates(c, gates)
 }

@@ -31,7 +31,31 @@ type modelInfo struct {
 	Definition  string        `json:"definition"`
 	Exporter    string        `json:"exporter,omitempty"`
 	Assumptions []assumption  `json:"assumptions"`
+	Defaults    *defaults     `json:"defaults,omitempty"` // nil: unknown
+	Steps       []stepInfo    `json:"steps,omitempty"`    // of a pipeline
 	Versions    []versionInfo `json:"versions"`
+}
+
+// defaults are the values of the parameters that requests may set, where they set none. Those that the task does not have are absent.
+type defaults struct {
+	TopK            int              `json:"top_k,omitempty"`
+	Score           *float64         `json:"score_threshold,omitempty"`
+	IoU             *float64         `json:"iou_threshold,omitempty"` // absent also without suppression
+	MaxBoxes        int              `json:"max_boxes,omitempty"`
+	ClassThresholds []classThreshold `json:"class_thresholds,omitempty"` // of classes with another threshold
+}
+
+// classThreshold is the default threshold of one class.
+type classThreshold struct {
+	Label string  `json:"label"`
+	Score float64 `json:"score"`
+}
+
+// stepInfo is a step of a pipeline.
+type stepInfo struct {
+	Name  string `json:"name"`
+	Model string `json:"model"`
+	Of    string `json:"of,omitempty"` // the step whose objects it sees; "" is the whole image
 }
 
 // assumption is a value of an inferred definition that nothing in the files says.
@@ -46,6 +70,7 @@ type versionInfo struct {
 	Version    string       `json:"version"` // "" if there was none to load
 	State      string       `json:"state"`
 	Error      string       `json:"error,omitempty"`
+	Reason     string       `json:"reason,omitempty"` // why it is unloaded
 	Device     string       `json:"device"`
 	PartlyCPU  bool         `json:"partly_cpu"`         // parts of it run on the CPU although the device is a GPU
 	Warnings   []string     `json:"warnings,omitempty"` // likely mistakes in its definition
@@ -55,6 +80,7 @@ type versionInfo struct {
 	MaxBatch   int          `json:"max_batch"`
 	QueueDepth int          `json:"queue_depth"`
 	QueueLimit int          `json:"queue_limit"`
+	Memory     int64        `json:"memory_bytes"`   // of weights and batches, on all devices
 	Gate       *gateInfo    `json:"gate,omitempty"` // how it did on held-out images, with versions.gate
 }
 
@@ -77,6 +103,9 @@ type imageInfo struct {
 	Color  string            `json:"color"`
 	Layout string            `json:"layout"`
 	DType  repository.DType  `json:"dtype"`
+	Scale  float64           `json:"scale,omitempty"` // a channel's value v becomes (v · scale − mean) ÷ std
+	Mean   []float64         `json:"mean,omitempty"`
+	Std    []float64         `json:"std,omitempty"`
 }
 
 type tensorInfo struct {
@@ -127,7 +156,12 @@ func describe(statuses []inference.Status) []modelInfo {
 		}
 		if v.Task != "" {
 			m.Task, m.Labels = v.Task, v.Labels
+			m.Steps = nil
+			for _, step := range v.Steps {
+				m.Steps = append(m.Steps, stepInfo{step.Name, step.Model, step.Of})
+			}
 			m.describeDefinition(v.Inferred)
+			m.Defaults = describeDefaults(v.Task, &v.Output)
 			if v.Undefined {
 				m.Definition = ""
 			}
@@ -148,10 +182,31 @@ func (m *modelInfo) describeDefinition(inferred *repository.Inferred) {
 	}
 }
 
+func describeDefaults(task repository.Task, o *repository.Output) *defaults {
+	d := &defaults{}
+	switch {
+	case task == repository.Classification:
+		d.TopK = o.TopK
+	case task == repository.Anomaly:
+		d.Score = &o.Score
+	case task.FindsObjects():
+		d.Score, d.MaxBoxes = &o.Score, o.MaxBoxes
+		if o.Suppresses() {
+			d.IoU = &o.IoU
+		}
+		for _, c := range o.ClassThresholds {
+			d.ClassThresholds = append(d.ClassThresholds, classThreshold(c))
+		}
+	default:
+		return nil
+	}
+	return d
+}
+
 func describeVersion(v inference.Status) versionInfo {
 	return versionInfo{
-		Version: v.Version, State: v.State.String(), Error: v.Error, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
-		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType},
+		Version: v.Version, State: v.State.String(), Error: v.Error, Reason: v.Reason, Memory: v.Memory, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
+		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType, v.Input.Scale, v.Input.Mean, v.Input.Std},
 		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
 		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue, Gate: describeGate(v.Gate),
 	}

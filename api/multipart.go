@@ -17,7 +17,7 @@ const (
 	maxPartHeaders = 16
 	maxParameter   = maxClassesText // bytes of a parameter's value in a part
 	maxBoundary    = 70             // characters, RFC 2046
-	allowedFields  = "send images as parts named " + imageField
+	allowedFields  = "send images as parts named " + imageField + ", or their addresses as " + urlField
 )
 
 // transferAllowed are the transfer encodings that do not encode.
@@ -75,12 +75,15 @@ func (s *Server) readPart(part *multipart.Part, b *body, in *submission) error {
 		}
 		return s.addImage(part, b, in)
 	}
-	if _, ok := setters[name]; !ok {
+	if _, ok := setters[name]; !ok && name != urlField {
 		return apierror.New(apierror.InvalidParameter, "unknown part %s; %s, and parameters as %s", apierror.Quote(name), allowedFields, parameterNames())
 	}
 	text, err := io.ReadAll(io.LimitReader(part, maxParameter+1))
 	if err != nil {
 		return err
+	}
+	if name == urlField {
+		return s.addURL(strings.TrimSpace(string(text)), in)
 	}
 	return in.params.set(name, strings.TrimSpace(string(text)))
 }

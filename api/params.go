@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fovea/inference"
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/postprocess"
@@ -16,6 +17,7 @@ import (
 // params are the parameters of a request, from its query and its body. None may be given twice, except for lists.
 type params struct {
 	values   postprocess.Params
+	tiles    inference.TileParams
 	annotate string // png, jpeg; empty: the response is JSON
 	given    []string
 }
@@ -55,6 +57,26 @@ var setters = map[string]func(*params, string) *apierror.Error{
 		p.annotate = text
 		return word(annotateParameter, text, annotatePNG, annotateJPEG)
 	},
+	inference.TileParam:           tileText(inference.TileParam),
+	inference.OverlapParam:        tileNumber(inference.OverlapParam),
+	inference.MergeParam:          tileText(inference.MergeParam),
+	inference.MergeMetricParam:    tileText(inference.MergeMetricParam),
+	inference.MergeThresholdParam: tileNumber(inference.MergeThresholdParam),
+	inference.WholeImageParam:     tileText(inference.WholeImageParam),
+}
+
+func tileText(name string) func(*params, string) *apierror.Error {
+	return func(p *params, text string) *apierror.Error { return p.tiles.Set(name, text) }
+}
+
+func tileNumber(name string) func(*params, string) *apierror.Error {
+	return func(p *params, text string) *apierror.Error {
+		v, err := number(text)
+		if err != nil {
+			return p.tiles.Set(name, text) // which says what is wrong
+		}
+		return p.tiles.Set(name, v)
+	}
 }
 
 // classesParameter is the parameter that is a list, and the others are words.

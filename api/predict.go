@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"fovea/health"
@@ -57,7 +58,8 @@ func (s *Server) images(c *gin.Context, rc *requestContext) (r inference.Request
 		s.reject(c, rc, err)
 		return r, nil, nil
 	}
-	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values, Waited: b.waited}
+	r = inference.Request{Model: model, Version: c.Param("version"), Client: rc.client.ID, ClientShare: s.cfg.ClientShare, Params: in.params.values,
+		Tiles: in.params.tiles, Waited: b.waited}
 	return r, in, b
 }
 
@@ -96,6 +98,10 @@ func (s *Server) predictImages(ctx context.Context, rc *requestContext, r infere
 	defer cancel()
 	results := make([]imageResult, len(in.images))
 	predict := func(i int) {
+		if err := in.failed[i]; err != nil {
+			results[i] = s.rejectImage(rc, err)
+			return
+		}
 		r := r
 		r.Image, r.Decoded = in.images[i], func() { in.decoded(i, b) }
 		defer r.Decoded() // if it was not decoded: the engine keeps no reference after it has returned
@@ -138,7 +144,8 @@ func (s *Server) rejectImage(rc *requestContext, err *apierror.Error) imageResul
 func (s *Server) engineError(err error) *apierror.Error {
 	apiErr := apierror.From(err)
 	if apiErr.Code == apierror.DeadlineExceeded {
-		return apierror.New(apiErr.Code, "no response within %s", s.cfg.Timeout) // the cause says no more
+		// The cause says no more; the message may name the step of a pipeline.
+		return apierror.New(apiErr.Code, "%s", strings.Replace(apiErr.Message, apierror.TimeLimit, s.cfg.Timeout.String(), 1))
 	}
 	return apiErr
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -124,7 +125,7 @@ func TestTimingIsOfTheSlowestImage(t *testing.T) {
 		for _, t := range order {
 			got.merge(t)
 		}
-		if want := (timing{Queue: 10, Decode: 20, Preprocess: 30, Infer: 40, Postprocess: 50}); got != want {
+		if want := (timing{Queue: 10, Decode: 20, Preprocess: 30, Infer: 40, Postprocess: 50}); !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"fovea/inference"
+	"fovea/inference/pipeline"
 	"fovea/internal/apierror"
 )
 
@@ -25,6 +27,21 @@ type timing struct {
 	Infer       float64 `json:"infer"`
 	Postprocess float64 `json:"postprocess"`
 	Total       float64 `json:"total"`
+	// Steps are those of a pipeline, in its order. The stages above are then sums over them, and decode is that of the image.
+	Steps []stepTiming `json:"steps,omitempty"`
+}
+
+// stepTiming is the timing of a step of a pipeline. With several crops, each stage is that of the slowest one, and total is the time from the begin
+// of the first to the end of the last.
+type stepTiming struct {
+	Name        string  `json:"name"`
+	Images      int     `json:"images"` // that its model predicted
+	Queue       float64 `json:"queue"`
+	Crop        float64 `json:"crop"`
+	Preprocess  float64 `json:"preprocess"`
+	Infer       float64 `json:"infer"`
+	Postprocess float64 `json:"postprocess"`
+	Total       float64 `json:"total"`
 }
 
 // millis is a time in milliseconds with three decimals.
@@ -38,6 +55,22 @@ func (t *timing) merge(other inference.Timing) {
 	t.Postprocess = max(t.Postprocess, millis(other.Postprocess))
 }
 
+// mergeSteps does the same with the steps of an image.
+func (t *timing) mergeSteps(steps []pipeline.StepTiming) {
+	for _, other := range steps {
+		i := slices.IndexFunc(t.Steps, func(s stepTiming) bool { return s.Name == other.Name })
+		if i < 0 {
+			i = len(t.Steps)
+			t.Steps = append(t.Steps, stepTiming{Name: other.Name})
+		}
+		s := &t.Steps[i]
+		s.Images += other.Images
+		s.Queue, s.Crop = max(s.Queue, millis(other.Queue)), max(s.Crop, millis(other.Crop))
+		s.Preprocess, s.Infer = max(s.Preprocess, millis(other.Preprocess)), max(s.Infer, millis(other.Infer))
+		s.Postprocess, s.Total = max(s.Postprocess, millis(other.Postprocess)), max(s.Total, millis(other.Total))
+	}
+}
+
 // newResponse combines the results, of which at least one is a prediction.
 func newResponse(rc *requestContext, results []imageResult) predictResponse {
 	response := predictResponse{Predictions: entries(results)}
@@ -45,6 +78,7 @@ func newResponse(rc *requestContext, results []imageResult) predictResponse {
 		if r := result.response; r != nil {
 			response.Model, response.Version, response.Device = r.Model, r.Version, r.Device
 			response.Timing.merge(r.Timing)
+			response.Timing.mergeSteps(r.Steps)
 		}
 	}
 	response.Timing.Total = millis(time.Since(rc.start))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"fovea/api/playground"
 	"fovea/health"
 	"fovea/inference"
 	"fovea/internal/apierror"
@@ -52,6 +53,13 @@ func (s *Server) routes() *gin.Engine {
 	} {
 		r.GET(path, s.route(show))
 		r.HEAD(path, s.route(show)) // net/http leaves the body out
+	}
+	if s.cfg.ServesPlayground() {
+		show := s.route(s.showPlayground(playground.New()))
+		for _, path := range []string{"/", playground.Prefix + ":file"} {
+			r.GET(path, show)
+			r.HEAD(path, show)
+		}
 	}
 	r.NoRoute(s.route(s.noRoute))
 	r.NoMethod(s.route(s.noMethod))
@@ -107,6 +115,18 @@ func writeHealth(c *gin.Context, rc *requestContext, ok bool, report any) {
 
 func showDocument(document []byte) func(*gin.Context, *requestContext) {
 	return func(c *gin.Context, _ *requestContext) { c.Data(http.StatusOK, "application/json", document) }
+}
+
+// showPlayground serves the page and its files.
+func (s *Server) showPlayground(page *playground.Page) func(*gin.Context, *requestContext) {
+	return func(c *gin.Context, rc *requestContext) {
+		if !page.Has(c.Request.URL.Path) {
+			s.noRoute(c, rc)
+			return
+		}
+		rc.quiet = true
+		page.ServeHTTP(c.Writer, c.Request)
+	}
 }
 
 func (s *Server) showMetrics() func(*gin.Context, *requestContext) {

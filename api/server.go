@@ -17,6 +17,7 @@ import (
 	"fovea/internal/cgroup"
 	"fovea/internal/cors"
 	"fovea/internal/httpserver"
+	"fovea/internal/imageurl"
 	"fovea/internal/tracing"
 	v2 "fovea/internal/v2"
 
@@ -49,6 +50,7 @@ type Server struct {
 	catalog   catalog
 	admission *admission.Controller
 	readAhead *readAhead
+	fetcher   *imageurl.Fetcher
 	tracer    *tracing.Tracer // nil: none
 	router    *gin.Engine
 	http      *http.Server
@@ -68,6 +70,7 @@ func New(cfg Config, guard *access.Guard, engine Engine, health Health, metrics 
 		catalog:   catalog{engine: engine},
 		admission: admission.New(cfg.limits()),
 		readAhead: newReadAhead(cfg.readAhead()),
+		fetcher:   imageurl.New(cfg.ImageURLs),
 	}
 	s.router = s.routes()
 	policy, _ := cors.Parse(cfg.CORS) // the configuration is valid
@@ -105,6 +108,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.admission.Close()
+	defer s.fetcher.Close()
 	for s.admission.Requests() > 0 && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():

@@ -196,7 +196,7 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 var documented = []string{
 	"fovea_requests_total", "fovea_request_duration_seconds", "fovea_stage_duration_seconds", "fovea_batch_size", "fovea_queue_depth",
 	"fovea_rejected_total", "fovea_images_total", "fovea_model_ready", "fovea_model_unreadable", "fovea_build_info", "fovea_requests_in_flight",
-	"fovea_body_bytes_in_flight", "fovea_access_refused_total", "fovea_gate_refused", "fovea_gate_measure",
+	"fovea_body_bytes_in_flight", "fovea_access_refused_total", "fovea_gate_refused", "fovea_gate_measure", "fovea_model_memory_bytes", "fovea_model_evictions_total",
 }
 
 func TestMetrics(t *testing.T) {
@@ -207,6 +207,7 @@ func TestMetrics(t *testing.T) {
 	m.Queue("cats", "1", 7)
 	m.Queue("cats", "1", -2)
 	m.Rejected("", "model_not_found")
+	m.Evicted("dogs", inference.EvictedForRoom)
 	s.good()
 	for _, name := range []string{"dogs", "made-up", "../x"} {
 		s.post("/v1/models/"+strings.ReplaceAll(name, "/", "%2F")+"/predict", "image/jpeg", "pixels")
@@ -229,6 +230,8 @@ func TestMetrics(t *testing.T) {
 		`fovea_model_ready{device="cpu",model="cats",version="1"} 1`,
 		`fovea_model_ready{device="",model="cats",version="2"} 0`,
 		`fovea_model_unreadable{model="cats"} 0`,
+		`fovea_model_memory_bytes{model="cats",version="1"} 4096`,
+		`fovea_model_evictions_total{model="dogs",reason="room"} 1`,
 		`fovea_gate_refused{model="cats",reason="max_drop",version="2"} 1`,
 		`fovea_gate_measure{measure="accuracy",model="cats",version="2"} 0.5`,
 		`fovea_gate_measure{measure="images",model="cats",version="2"} 240`,

@@ -13,8 +13,10 @@ const allowedMedia = "send one image as image/* or application/octet-stream, sev
 
 // submission is the content of a request for predictions: encoded images and parameters.
 type submission struct {
-	images  [][]byte     // pooled buffers; nil once decoded
-	encoded atomic.Int64 // number of images that are not decoded yet
+	images  [][]byte                // pooled buffers; nil once decoded, and of an image that could not be fetched
+	urls    map[int]string          // of images to be fetched
+	failed  map[int]*apierror.Error // of images that could not be fetched
+	encoded atomic.Int64            // number of images that are not decoded yet
 	params  params
 }
 
@@ -54,20 +56,33 @@ func (s *Server) receive(c *gin.Context, rc *requestContext) (*submission, *body
 	}
 	err = format.read(s, b, in)
 	rc.bytes = b.read
+	if err == nil && len(in.urls) > 0 {
+		err = s.fetchImages(b, in)
+	}
 	if err == nil && len(in.images) == 0 {
 		err = apierror.New(apierror.Malformed, "the request has no image; %s", allowedMedia)
 	}
 	if err != nil {
-		for _, img := range in.images {
-			putBuffer(img)
-		}
+		in.free()
 		b.close()
 		return nil, nil, s.bodyError(err, b)
 	}
 	b.reservation.arrived()
-	in.encoded.Store(int64(len(in.images)))
+	in.encoded.Store(int64(len(in.images) - len(in.failed)))
+	if len(in.failed) == len(in.images) {
+		b.reservation.release()
+	}
 	rc.images = len(in.images)
 	return in, b, nil
+}
+
+// free frees the images of a request that is refused while they are read.
+func (in *submission) free() {
+	for _, img := range in.images {
+		if img != nil {
+			putBuffer(img)
+		}
+	}
 }
 
 // readImage reads a body that is one image.

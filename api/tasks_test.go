@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"fovea/inference"
+	"fovea/inference/pipeline"
 	"fovea/internal/apierror"
 	"fovea/postprocess"
 )
@@ -21,7 +23,7 @@ import (
 func predictions() map[string]postprocess.Prediction {
 	visibility, score := 0.5, -1.5
 	box := postprocess.Box{Class: 1, Label: "cat", Score: 0.5, X1: 1, Y1: 1, X2: 3, Y2: 3}
-	frame := postprocess.Frame{Width: 20, Height: 10}
+	frame := postprocess.Frame{Width: 20, Height: 10, Tiles: 6}
 	mask := func(encoding string) *postprocess.Mask {
 		return &postprocess.Mask{Width: 20, Height: 10, Runs: []uint32{21, 2, 8, 2, 167}, Encoding: encoding}
 	}
@@ -30,11 +32,17 @@ func predictions() map[string]postprocess.Prediction {
 	}
 	classes := []postprocess.ClassArea{{Class: 3, Label: "road", Area: 200, Share: 1}}
 	masked := []postprocess.ClassArea{{Class: 3, Label: "road", Area: 4, Share: 1, Mask: mask("")}}
+	nested := &postprocess.Piped{Steps: []postprocess.StepResult{{Name: "part", Prediction: &postprocess.Detected{Boxes: []postprocess.Box{box}, Width: 20, Height: 10}}}}
+	sees := &postprocess.Piped{Steps: []postprocess.StepResult{{Name: "breed", Prediction: &postprocess.Classified{Top: []postprocess.Class{{Class: 2, Label: "tabby", Score: 0.5}}}},
+		{Name: "inner", Prediction: nested}}}
+	piped := &postprocess.Piped{Steps: []postprocess.StepResult{{Name: "find", Prediction: &postprocess.Detected{Boxes: []postprocess.Box{box, box}, Width: 20, Height: 10},
+		Objects: []*postprocess.Piped{sees, nil}}, {Name: "whole", Prediction: &postprocess.Embedded{Vector: []float32{1}}}}}
 	picture := &postprocess.Rendered{Image: imageOf(4, 2), Width: 20, Height: 10}
 	asJPEG := *picture
 	asJPEG.Encoding = postprocess.EncodingJPEG
 	return map[string]postprocess.Prediction{
 		"oriented": &postprocess.Oriented{Boxes: []postprocess.OrientedBox{{Box: box, Corners: [4][2]float64{{-1, 1}, {3, 1}, {3, 3}, {-1, 3}}, CX: 1, CY: 2, W: 4, H: 2}}, Frame: frame},
+		"tiles":    &postprocess.Detected{Boxes: []postprocess.Box{box}, Width: 20, Height: 10, Tiles: 6},
 		"rle":      &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask("")}}, Frame: frame},
 		"polygon":  &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask(postprocess.EncodingPolygon)}}, Frame: frame},
 		"png":      &postprocess.Segmented{Boxes: []postprocess.Instance{{Box: box, Mask: mask(postprocess.EncodingPNG)}}, Frame: frame},
@@ -47,8 +55,34 @@ func predictions() map[string]postprocess.Prediction {
 		"depth":       &postprocess.DepthMap{Depth: numbers(""), Min: 0.5, Max: 2, Width: 20, Height: 10},
 		"raw depth":   &postprocess.DepthMap{Depth: numbers(postprocess.EncodingRaw), Min: 0.5, Max: 2, Width: 20, Height: 10},
 		"anomaly":     &postprocess.AnomalyMap{Score: 1.25, Anomalous: true, Map: numbers(""), Width: 20, Height: 10},
+		"pipeline":    piped,
 		"image":       picture,
-		"jpeg":        &asJPEG,
+		"text lines": &postprocess.TextLines{Lines: []postprocess.TextLine{{Score: 0.75, Corners: [4][2]float64{{1, 1}, {9, 2}, {9, 6}, {1, 5}}},
+			{Text: "文 a", Score: 0.5, Corners: [4][2]float64{{11, 1}, {19, 1}, {19, 5}, {11, 5}}}}, Frame: frame},
+		"text": &postprocess.Recognized{Text: "Ab 1", Score: 0.875},
+		"jpeg": &asJPEG,
+	}
+}
+
+// TestPipelinesAnswerWithTheTimingOfTheirSteps has two images, of which the second has more crops.
+func TestPipelinesAnswerWithTheTimingOfTheirSteps(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		e.predict = func(_ context.Context, r inference.Request) (*inference.Response, error) {
+			n := len(r.Image)
+			steps := []pipeline.StepTiming{{Name: "find", Images: 1, Timing: pipeline.Timing{Infer: time.Millisecond}, Total: 2 * time.Millisecond}}
+			if n > 1 {
+				steps = append(steps, pipeline.StepTiming{Name: "breed", Images: n, Timing: pipeline.Timing{Crop: time.Duration(n) * time.Millisecond}, Total: 3 * time.Millisecond})
+			}
+			return &inference.Response{Model: "cats", Version: "1", Device: "cpu", Prediction: predictions()["pipeline"], Steps: steps}, nil
+		}
+	})
+	a := s.post("/predict", "application/json", images(`{}`, "1", "333", "22"))
+	if want := `"steps":[{"name":"find","images":3,"queue":0,"crop":0,"preprocess":0,"infer":1,"postprocess":0,"total":2},` +
+		`{"name":"breed","images":5,"queue":0,"crop":3,"preprocess":0,"infer":0,"postprocess":0,"total":3}]`; !strings.Contains(string(a.Body), want) {
+		t.Errorf("%s\nhas not %s", a.Body, want)
+	}
+	if want := `"label":"cat","score":0.5,"x1":1,"y1":1,"x2":3,"y2":3,"breed":{"top":[{"class":2,"label":"tabby","score":0.5}]},"inner":{"part":{"boxes":[`; !strings.Contains(string(a.Body), want) {
+		t.Errorf("%s\nhas not %s", a.Body, want)
 	}
 }
 

@@ -27,7 +27,7 @@ func (s *Server) v2Infer(c *gin.Context, rc *requestContext) {
 	}
 	name := c.Param("model")
 	rc.model, _ = s.v2.Exists(name)
-	limit, err := s.v2.BodyLimit(name, version)
+	limit, err := s.v2.BodyLimit(c.Request.Context(), name, version)
 	if err != nil {
 		s.reject(c, rc, err)
 		return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -83,7 +84,7 @@ func (s *Server) v2ModelReady(c *gin.Context, rc *requestContext) {
 	if !ok {
 		return
 	}
-	ready, err := s.v2.ModelReady(c.Param("model"), version)
+	ready, err := s.v2.ModelReady(c.Request.Context(), c.Param("model"), version)
 	if err != nil {
 		rc.quiet = true
 		s.fail(c, rc, err)
@@ -93,12 +94,12 @@ func (s *Server) v2ModelReady(c *gin.Context, rc *requestContext) {
 }
 
 // v2Show answers with what describe returns for a version of a model.
-func v2Show[T any](s *Server, c *gin.Context, rc *requestContext, describe func(model, version string) (T, error)) {
+func v2Show[T any](s *Server, c *gin.Context, rc *requestContext, describe func(ctx context.Context, model, version string) (T, error)) {
 	version, ok := s.v2Version(c, rc)
 	if !ok {
 		return
 	}
-	value, err := describe(c.Param("model"), version)
+	value, err := describe(c.Request.Context(), c.Param("model"), version)
 	if err != nil {
 		s.fail(c, rc, err)
 		return
@@ -116,8 +117,8 @@ type v2StatisticsBody struct {
 }
 
 func (s *Server) v2Statistics(c *gin.Context, rc *requestContext) {
-	v2Show(s, c, rc, func(model, version string) (v2StatisticsBody, error) {
-		list, err := s.v2.ModelStatistics(model, version)
+	v2Show(s, c, rc, func(ctx context.Context, model, version string) (v2StatisticsBody, error) {
+		list, err := s.v2.ModelStatistics(ctx, model, version)
 		list = slices.DeleteFunc(list, func(m v2.ModelStatistics) bool { return rc.client.MayUse(m.Name) != nil })
 		return v2StatisticsBody{list}, err
 	})

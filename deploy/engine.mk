@@ -3,12 +3,13 @@
 
 .PHONY: engine-test fleet-figures gateway-figures
 
-# Packages with tests behind the build tag engine.
-ENGINE_PACKAGES := ./docker/... ./fleet/... ./cmd/supervise/...
+# Packages with tests behind the build tag engine, and those tests: make test and make race have run the others.
+ENGINE_PACKAGES := ./docker ./fleet ./cmd/supervise
+ENGINE_TESTS = ^($(shell grep -lE '^//go:build engine' $(ENGINE_PACKAGES:%=%/*_test.go) | xargs sed -nE 's/^func (Test[A-Z][A-Za-z0-9]*).*/\1/p' | paste -sd'|'))$$
 
 engine-test: setup #+ test containers and fleets under faults on a Docker engine (ARGS=-v prints the figures)
 	go vet -tags=engine,gocv_specific_modules $(ENGINE_PACKAGES)
-	go test -count=1 -p 1 -race -timeout=15m -tags=engine,gocv_specific_modules $(ARGS) $(ENGINE_PACKAGES)
+	go test -count=1 -p 1 -race -timeout=15m -tags=engine,gocv_specific_modules -run='$(ENGINE_TESTS)' $(ARGS) $(ENGINE_PACKAGES)
 
 # Tests to measure at full scale; each takes a little longer than FIGURES_SPAN.
 FIGURES ?= Rollout.*Loses|Planned|SupervisorKilled|ReplicaKilled|OffTheBus

@@ -26,10 +26,10 @@ type Config struct {
 	GPUs        GPUSet            `yaml:"gpus"`                   // none, all, or a list of indices and UUIDs
 	Replicas    int               `yaml:"replicas" range:"1..64"` // per GPU; without GPUs, in total
 	Args        []string          `yaml:"args"`                   // additional arguments of the server
-	Env         map[string]string `yaml:"env"`
-	Secrets     map[string]string `yaml:"secrets"` // NAME: file on this machine, mounted read-only at /run/secrets/NAME in the replicas
-	User        string            `yaml:"user"`    // UID:GID, numeric, not root
-	Network     string            `yaml:"network"` // of the Docker engine; created if missing; empty: NAME
+	Env         map[string]string `yaml:"env"`                    // environment variables of the server
+	Secrets     map[string]string `yaml:"secrets"`                // NAME: file on this machine, mounted read-only at /run/secrets/NAME in the replicas
+	User        string            `yaml:"user"`                   // UID:GID, numeric, not root
+	Network     string            `yaml:"network"`                // of the Docker engine; created if missing; empty: NAME
 	Limits      Limits            `yaml:"limits"`
 	StopTimeout time.Duration     `yaml:"stop_timeout" range:"1s..1h"` // between SIGTERM and SIGKILL
 	Health      Health            `yaml:"health"`
@@ -46,10 +46,10 @@ type Config struct {
 
 // Limits are the resources of one replica.
 type Limits struct {
-	Memory  config.Size `yaml:"memory" range:"64MiB..16TiB"` // without swap
-	CPUs    float64     `yaml:"cpus" range:"0.01..1024"`
-	Pids    int64       `yaml:"pids" range:"16..1048576"`
-	NoFile  int64       `yaml:"nofile" range:"256..1048576"`
+	Memory  config.Size `yaml:"memory" range:"64MiB..16TiB"`  // without swap
+	CPUs    float64     `yaml:"cpus" range:"0.01..1024"`      // CPU time, in cores
+	Pids    int64       `yaml:"pids" range:"16..1048576"`     // processes and threads
+	NoFile  int64       `yaml:"nofile" range:"256..1048576"`  // open files
 	Tmpfs   config.Size `yaml:"tmpfs" range:"1MiB..1TiB"`     // of /tmp
 	Shm     config.Size `yaml:"shm" range:"1MiB..1TiB"`       // of /dev/shm
 	LogSize config.Size `yaml:"log_size" range:"64KiB..1TiB"` // of one log file
@@ -69,17 +69,17 @@ type Health struct {
 
 // Restart decides when and how often a replica is restarted.
 type Restart struct {
-	MinBackoff time.Duration `yaml:"min_backoff" range:"100ms..1h"`
-	MaxBackoff time.Duration `yaml:"max_backoff" range:"100ms..1h"`
-	ResetAfter time.Duration `yaml:"reset_after" range:"1s..24h"` // ready this long resets the backoff
-	Failures   int           `yaml:"failures" range:"1..1000"`    // more than these within the window, and the replica is not restarted
-	Window     time.Duration `yaml:"window" range:"1s..24h"`
+	MinBackoff time.Duration `yaml:"min_backoff" range:"100ms..1h"` // before the first restart
+	MaxBackoff time.Duration `yaml:"max_backoff" range:"100ms..1h"` // at most between two restarts
+	ResetAfter time.Duration `yaml:"reset_after" range:"1s..24h"`   // ready this long resets the backoff
+	Failures   int           `yaml:"failures" range:"1..1000"`      // more than these within the window, and the replica is not restarted
+	Window     time.Duration `yaml:"window" range:"1s..24h"`        // in which failures count
 }
 
 // Rollout decides how replicas are replaced.
 type Rollout struct {
-	Order   string        `yaml:"order" oneof:"auto,start-first,stop-first"`
-	Monitor time.Duration `yaml:"monitor" range:"0s..1h"` // how long a new replica must be ready before the next step
+	Order   string        `yaml:"order" oneof:"auto,start-first,stop-first"` // start-first needs memory for both replicas; auto: start-first where it is there
+	Monitor time.Duration `yaml:"monitor" range:"0s..1h"`                    // how long a new replica must be ready before the next step
 }
 
 // GPUWatch decides how GPUs are watched.
@@ -92,7 +92,7 @@ type GPUWatch struct {
 
 // GatewayConfig is where the gateway listens, and its own configuration.
 type GatewayConfig struct {
-	Address        string     `yaml:"address"`
+	Address        string     `yaml:"address"` // host:port to listen on
 	GRPC           GRPCConfig `yaml:"grpc"`
 	gateway.Config `yaml:",inline"`
 }

@@ -58,6 +58,9 @@ func (e *Engine) failures(ctx context.Context) (failures []*LoadError) {
 		}
 		add(0, m.err)
 		add(0, m.unreadable)
+		if m.pipeline != nil {
+			add(1, m.pipeline.failure(loading))
+		}
 		for _, v := range m.versions {
 			state, err := v.current()
 			if state == Loading {

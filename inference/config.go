@@ -25,6 +25,7 @@ type Config struct {
 	ThreadsAlone   int           `yaml:"threads_alone" range:"0..1024" help:"threads per operator on the CPU for a single image on an idle server; 0: one per core for models up to 256MiB, whose weights are then in memory twice; 1: off"`
 	SaturatingInt8 bool          `yaml:"saturating_int8" help:"on x86 without VNNI, saturate int8 products at 16 bits: faster, but results may be wrong; no effect elsewhere"`
 	LoadTimeout    time.Duration `yaml:"load_timeout" range:"100ms..24h" help:"time limit for loading and testing one version of a model"`
+	MemoryBudget   config.Size   `yaml:"memory_budget" help:"memory for models on each device: they are loaded when first used, and those used least recently are unloaded for others; 0: all are loaded at start and kept"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
 }
 

@@ -25,6 +25,11 @@ func (e *Engine) Load(ctx context.Context, name string) error {
 	if failures := (*SyncError)(nil); err != nil && !errors.As(err, &failures) {
 		return apierror.Wrap(apierror.NotReady, err, "the model repository cannot be read")
 	}
+	e.mu.Lock()
+	if m := e.models[name]; m != nil && m.onDemand() && !e.closed {
+		e.makeResident(m)
+	}
+	e.mu.Unlock()
 	for _, v := range e.loadingOf(name) {
 		select {
 		case <-v.loadReturned:
@@ -53,7 +58,7 @@ func (e *Engine) loaded(name string) error {
 	if m == nil || errors.Is(m.err, repository.ErrNotFound) {
 		return apierror.New(apierror.ModelNotFound, "the model repository has no such model")
 	}
-	if !m.complete() || len(m.served) == 0 || m.failure() != nil {
+	if !m.complete() || !m.isReady() || m.failure() != nil {
 		return apierror.New(apierror.NotReady, "%s", m.reason())
 	}
 	return nil
@@ -69,6 +74,7 @@ func (e *Engine) Unload(name string) error {
 	}
 	e.unloaded[name] = true
 	m.unload()
+	e.setPipeline(m, nil)
 	e.updateServed(m)
 	return nil
 }

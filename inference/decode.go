@@ -33,6 +33,19 @@ func (e *Engine) Decode(ctx context.Context, data []byte, maxSide int, use func(
 	return use(img, scale)
 }
 
+// DecodeImage is Engine.Decode without an engine: it waits for no worker. An image of more than maxPixels pixels is an error.
+func DecodeImage(ctx context.Context, data []byte, maxPixels int64, maxSide int, use func(img *image.RGBA, scale float64) error) error {
+	info, err := header.Read(data, header.Limits{MaxPixels: maxPixels})
+	if err != nil {
+		return apierror.From(err)
+	}
+	img, scale, err := decodeRGB(ctx, data, info, maxSide)
+	if err != nil {
+		return apierror.From(err)
+	}
+	return use(img, scale)
+}
+
 func decodeRGB(ctx context.Context, data []byte, info header.Info, maxSide int) (img *image.RGBA, scale float64, err error) {
 	w, h := info.OrientedSize()
 	scale = min(1, float64(maxSide)/float64(max(w, h)))

@@ -29,6 +29,7 @@ type Engine struct {
 	checkDevice func(onnx.Device) error
 
 	syncing   *semaphore.Weighted     // one StartSync at a time
+	room      *semaphore.Weighted     // one load at a time waits for memory
 	slow      slowReads               // used while syncing
 	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
@@ -45,7 +46,10 @@ type Engine struct {
 	repoErr   error           // why the last StartSync could not read the repository or a part of it
 	lost      error           // see Broken
 	unloaded  map[string]bool // models that Unload has unloaded
+	piped     map[string]bool // models of the steps of pipelines
 	closed    bool
+
+	memoryChange chan struct{} // closed when there may be more room in the memory budget
 
 	closeOnce func() error // stops everything and closes ONNX Runtime
 }
@@ -53,13 +57,20 @@ type Engine struct {
 // model is the state of one model. Engine.mu guards it.
 type model struct {
 	name     string
-	served   []*version      // ready, ascending: those that requests can use
-	versions []*version      // all, until they are unloaded
-	wanted   []wantedVersion // the repository's versions at the last StartSync
-	err      error           // why there are none
+	entry    *repository.Entry // of the last StartSync that could read it
+	served   []*version        // ready, ascending: those that requests can use
+	versions []*version        // all, until they are unloaded
+	wanted   []wantedVersion   // the repository's versions at the last StartSync
+	err      error             // why there are none
 	// unreadable is why a version that should be served, or the whole model, cannot be read at the moment: a
 	// repository.ErrUnreadable. Served versions are kept meanwhile.
 	unreadable error
+	pipeline   *pipelineModel // instead of versions; nil: it is none
+
+	resident bool          // its versions are loaded or being loaded; see residency.go
+	absent   string        // why it is not resident
+	loads    chan struct{} // closed when the loads that a request has started have returned; nil without any
+	waiting  int           // requests that wait for that
 }
 
 // New opens the runtime's library and chooses the device; it loads nothing. obs and log may be nil.
@@ -83,10 +94,13 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
 	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, unloaded: map[string]bool{}, syncing: semaphore.NewWeighted(1),
+		room: semaphore.NewWeighted(1), memoryChange: make(chan struct{}),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
-		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, newRunner: newRunner, batchSizes: batchSizes}
+		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, reserve: e.reserve, grow: e.grow, newRunner: newRunner, batchSizes: batchSizes,
+		pixels: newPixelBudget(cfg.MaxPixels, cfg.workers())}
 	e.loads, e.stopLoads = context.WithCancelCause(ctx)
+	e.work.Go(e.expire)
 	e.closeOnce = sync.OnceValue(func() error {
 		stop(errClosed)
 		return onnx.Close()
@@ -120,10 +134,39 @@ func (e *Engine) label(name string) string {
 	return name
 }
 
-// acquire finds a version and counts the request as in flight on it; the caller calls refs.Done.
-func (e *Engine) acquire(name, number string) (*version, error) {
+// acquire finds a version and counts the request as in flight on it; the caller calls done. It waits for the loads of a model that is
+// not resident, at most until ctx ends.
+func (e *Engine) acquire(ctx context.Context, name, number string) (*version, error) {
+	v, absent, err := e.acquireResident(name, number)
+	if absent == nil {
+		return v, err
+	}
+	return e.acquireLoaded(ctx, absent, number)
+}
+
+// acquireResident is acquire, or returns the model if its loads are to be waited for.
+func (e *Engine) acquireResident(name, number string) (v *version, absent *model, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	m, err := e.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case m.pipeline != nil:
+		return nil, nil, isPipeline(m.name)
+	case m.loads != nil || m.onDemand():
+		return nil, m, nil
+	}
+	if v, err = m.find(number); err != nil {
+		return nil, nil, err
+	}
+	v.use()
+	return v, nil, nil
+}
+
+// find is the model of that name, or the default for none, if it may be used. The caller holds mu.
+func (e *Engine) find(name string) (*model, error) {
 	switch {
 	case e.lost != nil:
 		return nil, deviceLost(e.lost)
@@ -140,12 +183,7 @@ func (e *Engine) acquire(name, number string) (*version, error) {
 	case m == nil:
 		return nil, ModelNotFound(name, slices.Sorted(maps.Keys(e.models)))
 	}
-	v, err := m.find(number)
-	if err != nil {
-		return nil, err
-	}
-	v.refs.Add(1)
-	return v, nil
+	return m, nil
 }
 
 // find is the version of that number, or the highest for none.
@@ -216,6 +254,7 @@ func (e *Engine) refuse() {
 	e.stopLoads(errClosed)
 	for _, m := range e.models {
 		m.wanted, m.unreadable = nil, nil
+		e.setPipeline(m, nil)
 		e.updateServed(m)
 	}
 }

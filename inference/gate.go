@@ -58,6 +58,7 @@ func (e *Engine) passGate(m *model, v *version) error {
 			err = context.Cause(v.loadCtx)
 		}
 		err = errors.Join(err, v.close())
+		e.freed(v)
 	}
 	return err
 }
@@ -68,7 +69,7 @@ func (e *Engine) judge(m *model, v *version) error {
 	gate := v.entry.Definition.Versions.Gate
 	served := e.acquireServed(m)
 	if served != nil {
-		defer served.refs.Done()
+		defer served.done()
 	}
 	if served != nil && served.Number > v.Number || served == nil && gate.MinAccuracy == 0 {
 		return nil
@@ -96,7 +97,7 @@ func (e *Engine) acquireServed(m *model) *version {
 	if err != nil || e.closed {
 		return nil
 	}
-	served.refs.Add(1)
+	served.use()
 	return served
 }
 

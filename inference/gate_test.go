@@ -333,7 +333,7 @@ func TestGateLeavesStatisticsAlone(t *testing.T) {
 	r := gatedRepository(t, "max_drop: 0.01", right, right)
 	e := r.synced(nil)
 	until(t, "version 2", func() bool { return states(e) == "colors/2:ready" })
-	ref, err := e.Open("colors", "")
+	ref, err := e.Open(t.Context(), "colors", "")
 	if err != nil {
 		t.Fatal(err)
 	}

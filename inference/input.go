@@ -69,7 +69,11 @@ func (v *version) trialTransform(trial int) geometry.Transform {
 		return geometry.Transform{Width: 3 * in.Width, Height: 2 * in.Height, InputW: in.Width, InputH: in.Height, ScaleX: 1.0 / 3, ScaleY: 0.5}
 	}
 	size := trialSizes[trial%len(trialSizes)]
-	if in.Resize != repository.NoResize {
+	switch in.Resize {
+	case repository.NoResize:
+	case repository.FitHeight: // lines of text
+		size.X *= 12
+	default:
 		size = size.Mul(3)
 	}
 	return geometry.Resample(&in, geometry.Image{Width: size.X, Height: size.Y, Shrink: 1}).Transform

@@ -44,6 +44,7 @@ func (e *Engine) load(m *model, v *version) {
 		state = Failed
 		e.markDeviceLost(err)
 	} else {
+		v.used.Store(time.Now().UnixNano())
 		e.startParallel(v)
 	}
 	v.logLoad(v.setState(state, err), err)
@@ -59,7 +60,11 @@ func (e *Engine) loadInTime(m *model, v *version) error {
 	var givenUp atomic.Bool
 	e.computing.Add(1)
 	go func() {
-		result <- v.load(ctx)
+		err := v.load(ctx)
+		if err != nil {
+			e.freed(v)
+		}
+		result <- err
 		cancel()
 		e.computing.Add(-1)
 		close(v.loadStopped)
@@ -102,6 +107,9 @@ func (v *version) build(ctx context.Context) error {
 		return err
 	}
 	if err := v.resolve(); err != nil {
+		return err
+	}
+	if err := v.shared.reserve(ctx, v, v.weightBytes(specs)); err != nil {
 		return err
 	}
 	if err := v.open(ctx, specs); err != nil {
@@ -293,7 +301,7 @@ func (v *version) addGroup(ctx context.Context, s *onnx.Session, p groupSpec, bu
 	cfg := v.groupConfig(p, buckets)
 	cfg.Separable = separable
 	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: shapes, TrialShapes: v.trialShapes(), Trial: v.writeTrial}
-	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
+	return v.batcher.Add(cfg, func() (batcher.Runner, error) { return v.newBatch(ctx, s, spec) })
 }
 
 // groupConfig is the configuration of a group of any model. Runs on CUDA need no worker.

@@ -51,7 +51,7 @@ func (v *version) newGroupNoTask(ctx context.Context, s *onnx.Session, p groupSp
 	}
 	buckets := batchSizes(p.device, v.definition.Batching.MaxSize, 0)
 	spec := onnx.BatchSpec{Buckets: buckets, RowShapes: v.rowShapes}
-	return v.batcher.Add(v.groupConfig(p, buckets), func() (batcher.Runner, error) { return v.shared.newRunner(ctx, s, spec) })
+	return v.batcher.Add(v.groupConfig(p, buckets), func() (batcher.Runner, error) { return v.newBatch(ctx, s, spec) })
 }
 
 // warmUpNoTask runs a session with zeros once, in the smallest size that its inputs have. Whether the model can compute these is

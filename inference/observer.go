@@ -23,6 +23,10 @@ type Observer interface {
 	Queue(model, version string, change int)
 	// Discarded are boxes of one answered image that were discarded because they lie far outside it.
 	Discarded(model, version string, boxes int)
+	// Tiles are those of one answered image that was predicted in tiles.
+	Tiles(model, version string, tiles int)
+	// Evicted is a model that was unloaded to free memory; reason is one of the Evicted constants.
+	Evicted(model, reason string)
 	// Rejected is an image that was not answered; code is that of the API error.
 	Rejected(model, code string)
 }
@@ -33,4 +37,6 @@ func (noObserver) Stage(string, string, string, time.Duration) {}
 func (noObserver) Batch(string, string, int, int)              {}
 func (noObserver) Queue(string, string, int)                   {}
 func (noObserver) Discarded(string, string, int)               {}
+func (noObserver) Tiles(string, string, int)                   {}
+func (noObserver) Evicted(string, string)                      {}
 func (noObserver) Rejected(string, string)                     {}

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type queue struct {
 	held     map[string]int // of length, by client
 	last     time.Time      // when the last image left, or the first came after a pause
 	interval time.Duration  // moving mean of the time between two images that leave while others wait
+	left     chan struct{}  // closed when images leave, if any wait for that
 }
 
 // enter adds n images of a client, or refuses them with queue_full and Retry-After. Under contention a client is limited to its
@@ -32,6 +34,33 @@ type queue struct {
 func (q *queue) enter(n int, client string, share float64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.admit(n, client, share)
+}
+
+// await is enter, except that it waits while the queue is full. The error is ctx's, or that of a number that never fits.
+func (q *queue) await(ctx context.Context, n int, client string, share float64) error {
+	for {
+		q.mu.Lock()
+		err := q.admit(n, client, share)
+		if err == nil || apierror.From(err).Code != apierror.QueueFull {
+			q.mu.Unlock()
+			return err
+		}
+		if q.left == nil {
+			q.left = make(chan struct{})
+		}
+		left := q.left
+		q.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// admit is enter. The caller holds mu.
+func (q *queue) admit(n int, client string, share float64) error {
 	if n > q.bound {
 		return apierror.New(apierror.InvalidParameter, "the request has %d rows; the model's queue takes %d", n, q.bound)
 	}
@@ -73,6 +102,10 @@ func (q *queue) leave(n int, client string) {
 	q.length -= n
 	if q.held[client] -= n; q.held[client] == 0 {
 		delete(q.held, client)
+	}
+	if q.left != nil {
+		close(q.left)
+		q.left = nil
 	}
 	q.report(-n)
 }

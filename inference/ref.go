@@ -11,9 +11,10 @@ import (
 // Ref is a version of a model that a request uses. It is not unloaded before Close.
 type Ref struct{ v *version }
 
-// Open finds a version of a model, as Predict does. The error is an *apierror.Error. Close must be called.
-func (e *Engine) Open(model, version string) (*Ref, error) {
-	v, err := e.acquire(model, version)
+// Open finds a version of a model, as Predict does: one that is not in memory is loaded. The error is an *apierror.Error. Close must be
+// called.
+func (e *Engine) Open(ctx context.Context, model, version string) (*Ref, error) {
+	v, err := e.acquire(ctx, model, version)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func (e *Engine) Has(name string) bool {
 }
 
 // Close gives the version back.
-func (r *Ref) Close() { r.v.refs.Done() }
+func (r *Ref) Close() { r.v.done() }
 
 // Predict is Engine.Predict with this version.
 func (r *Ref) Predict(ctx context.Context, q Request) (*Response, error) {

@@ -86,6 +86,8 @@ func (v *version) checkExpected(p postprocess.Prediction) error {
 		if len(p.Top) > 0 {
 			label, score = p.Top[0].Label, p.Top[0].Score
 		}
+	case *postprocess.Recognized:
+		label, score = p.Text, p.Score
 	case postprocess.Objects:
 		for i := range p.Len() {
 			if box := p.Box(i); box.Label == want.Label {

@@ -14,6 +14,7 @@ type Status struct {
 	Version string // empty when no version could be tried
 	State   State
 	Error   string // why it failed
+	Reason  string // why it is Unloaded
 	// Unreadable is why the repository cannot be read for this model at the moment. Its served versions are kept.
 	Unreadable string
 	Default    bool // of the default model
@@ -22,7 +23,10 @@ type Status struct {
 	// Inferred is how the definition was derived; nil for that of a model.yaml.
 	Inferred  *repository.Inferred
 	Undefined bool                    // it has no definition, and so no task
+	Dir       string                  // the model's folder, or its file
+	Source    string                  // URL that the weights come from; empty: they were installed by hand
 	Input     repository.Input        // completed from the ONNX file once it is ready
+	Output    repository.Output       // the same
 	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
 	Outputs   []repository.TensorInfo
 	Labels    []string
@@ -37,6 +41,8 @@ type Status struct {
 	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
 	Queue          int         // images accepted and not yet answered
 	MaxQueue       int
+	Memory         int64                     // bytes of its weights and batches on all devices
+	Steps          []repository.PipelineStep // of a pipeline
 }
 
 // Models lists every version of every model: models in the order of the configuration or the repository, versions ascending.
@@ -69,24 +75,28 @@ func (e *Engine) statuses(m *model) (list []Status) {
 		failed.State, failed.Error = Failed, err.Error()
 		list = append(list, failed)
 	}
+	if m.pipeline != nil {
+		list = append(list, m.pipelineStatus(base))
+	}
 	for _, v := range slices.SortedStableFunc(slices.Values(m.versions), byNumber) {
 		list = append(list, v.status(base))
 	}
-	return list
+	return append(list, m.absentStatus(base)...)
 }
 
 func (v *version) status(s Status) Status {
 	state, err := v.current()
+	s = describeEntry(s, v.entry)
 	s.Version, s.State = v.name, state
-	s.Task, s.Labels, s.Inferred = v.entry.Definition.Task, v.entry.Definition.Labels, v.entry.Inferred
-	s.Undefined = v.entry.Undefined != nil
-	s.Input = v.entry.Definition.Input
+	for _, n := range v.memory {
+		s.Memory += n
+	}
 	s.Gate = v.gateStatus(err)
 	if err != nil {
 		s.Error = err.Error()
 	}
 	if state == Ready { // see version: before, load may be writing these
-		s.Input, s.Inputs, s.Outputs = v.definition.Input, v.inputs, v.outputs
+		s.Input, s.Output, s.Inputs, s.Outputs = v.definition.Input, v.definition.Output, v.inputs, v.outputs
 		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings, s.Doubts = v.device, v.partlyCPU, v.saturating, v.warnings, v.doubts
 		s.MaxBatch = slices.Max(v.groups[0].Buckets())
 		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound
@@ -107,11 +117,11 @@ func (e *Engine) Ready() (reasons []string) {
 	}
 	ready := false
 	for _, m := range e.models {
-		ready = ready || len(m.served) > 0
+		ready = ready || m.isReady() || m.onDemand()
 	}
 	for _, c := range e.cfg.Models {
 		m := e.models[c.Name]
-		if c.Required && (m == nil || len(m.served) == 0) {
+		if c.Required && (m == nil || !m.isReady()) {
 			reasons = append(reasons, "model "+c.Name+": "+m.reason())
 		}
 	}
@@ -142,6 +152,9 @@ func (m *model) reason() string {
 	}
 	if err := m.failure(); err != nil {
 		return err.Error()
+	}
+	if m.pipeline != nil {
+		return oneLine(m.pipeline.err)
 	}
 	for _, v := range m.versions {
 		if state, err := v.current(); err != nil {

@@ -54,6 +54,7 @@ func (e *Engine) StartSync(ctx context.Context) error {
 	if err := e.setModels(models, repoErr); err != nil {
 		return err
 	}
+	e.findPiped(models)
 	for _, read := range models {
 		e.syncModel(read)
 	}
@@ -139,6 +140,7 @@ func (e *Engine) setModels(models []repoModel, repoErr error) error {
 	for name, m := range e.models {
 		if !slices.Contains(e.order, name) {
 			m.wanted, m.err, m.unreadable = nil, nil, nil
+			e.setPipeline(m, nil)
 			e.updateServed(m)
 		}
 	}
@@ -153,20 +155,18 @@ func (e *Engine) syncModel(read repoModel) {
 	m.err, m.unreadable = read.err, read.unreadable
 	if e.unloaded[read.name] && !e.closed {
 		m.unload()
+		e.setPipeline(m, nil)
 		e.updateServed(m)
 		return
 	}
 	if e.closed || read.err != nil && !read.gone || read.entry == nil && read.unreadable != nil {
 		return // loaded versions are kept
 	}
-	m.wanted = read.wanted
-	for _, w := range read.wanted {
-		if m.attempted(w) {
-			continue
-		}
-		v := newVersion(e.loads, e.shared, read.entry, w)
-		m.versions = append(m.versions, v)
-		e.work.Go(func() { e.load(m, v) })
+	m.wanted, m.entry = read.wanted, read.entry
+	e.setPipeline(m, read.pipeline())
+	if e.startsResident(m) {
+		m.resident = true
+		e.startLoads(m)
 	}
 	e.updateServed(m)
 }
@@ -182,6 +182,14 @@ type repoModel struct {
 	unreadable error // see model
 }
 
+// pipeline is the definition of a pipeline; nil of other models.
+func (m *repoModel) pipeline() *repository.Definition {
+	if m.entry == nil || m.entry.Definition.Task != repository.Pipeline {
+		return nil
+	}
+	return &m.entry.Definition
+}
+
 // readModel loads a model's definition and the fingerprints of its versions.
 func (e *Engine) readModel(name string) (m repoModel) {
 	m.name = name
@@ -193,6 +201,9 @@ func (e *Engine) readModel(name string) (m repoModel) {
 		if m.gone = errors.Is(m.err, repository.ErrNotFound); m.gone {
 			m.err = errors.Join(append([]error{m.err}, e.repo.MisplacedModel(name)...)...)
 		}
+		return m
+	}
+	if m.pipeline() != nil {
 		return m
 	}
 	if all := m.entry.Serve(func(int) bool { return true }); len(all) == 0 {
@@ -276,10 +287,10 @@ func (v *version) mayRetry(w wantedVersion) bool {
 // updateServed decides what is served: every wanted version that is ready, and the versions served before for as long as a
 // wanted one is not ready or cannot be read. It unloads the others. The caller holds mu.
 func (e *Engine) updateServed(m *model) {
-	complete := m.unreadable == nil && m.complete()
+	complete := !m.resident || m.unreadable == nil && m.complete()
 	var served, keep []*version
 	for _, v := range m.versions {
-		isWanted := slices.ContainsFunc(m.wanted, v.matches)
+		isWanted := m.wants(v)
 		switch state, _ := v.current(); {
 		case state == Ready && !isWanted && (complete || m.replaced(v)):
 			e.unload(m, v)
@@ -295,6 +306,7 @@ func (e *Engine) updateServed(m *model) {
 	slices.SortStableFunc(served, byNumber)
 	m.served, m.versions = served, keep
 	e.removeEmpty(m)
+	e.updatePipelines()
 }
 
 // ready reports whether a version made from what is wanted is ready.
@@ -329,13 +341,14 @@ func (e *Engine) unload(m *model, v *version) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		m.versions = slices.DeleteFunc(m.versions, func(o *version) bool { return o == v })
+		e.memoryChanged()
 		e.removeEmpty(m)
 	})
 }
 
 // removeEmpty removes a model that is not listed and has no version left.
 func (e *Engine) removeEmpty(m *model) {
-	if len(m.versions) == 0 && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
+	if len(m.versions) == 0 && m.pipeline == nil && !slices.Contains(e.order, m.name) && e.models[m.name] == m {
 		delete(e.models, m.name)
 	}
 }

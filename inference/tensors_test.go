@@ -44,7 +44,7 @@ func filled(side int64, values ...float32) Tensor {
 
 func opened(t *testing.T, e *Engine, model string) *Ref {
 	t.Helper()
-	r, err := e.Open(model, "")
+	r, err := e.Open(t.Context(), model, "")
 	if err != nil {
 		t.Fatal(err)
 	}

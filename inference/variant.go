@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"fovea/internal/apierror"
 	"fovea/internal/repository"
 	"fovea/postprocess"
 	"fovea/preprocess"
@@ -20,13 +21,16 @@ type Variant struct{ v, of *version }
 // from the ONNX file. The error says why it does not fit the model. Close must be called in the end: the version is not
 // unloaded before.
 func (e *Engine) Variant(model, version string, change func(*repository.Definition)) (*Variant, error) {
-	of, err := e.acquire(model, version)
+	of, absent, err := e.acquireResident(model, version)
 	if err != nil {
 		return nil, err
 	}
+	if absent != nil {
+		return nil, apierror.New(apierror.NotReady, "model %q is not loaded", absent.name)
+	}
 	v, err := of.with(change)
 	if err != nil {
-		of.refs.Done()
+		of.done()
 		return nil, err
 	}
 	return &Variant{v, of}, nil
@@ -45,7 +49,7 @@ func (v *Variant) Predict(ctx context.Context, image []byte) (postprocess.Predic
 }
 
 // Close gives the version back.
-func (v *Variant) Close() { v.of.refs.Done() }
+func (v *Variant) Close() { v.of.done() }
 
 // with returns a version with another definition that shares what v loaded.
 func (v *version) with(change func(*repository.Definition)) (*version, error) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fovea/inference/batcher"
@@ -20,17 +21,19 @@ import (
 // State is the state of a version.
 type State uint8
 
-// The states. A version goes Loading → Ready → Unloading, or Loading → Failed.
+// The states. A version goes Loading → Ready → Unloading, or Loading → Failed. One that is loaded when a request uses it is Unloaded before
+// and after.
 const (
 	Loading   State = iota // its weights are loaded, its batches allocated and it is tested
 	Ready                  // it serves requests
 	Failed                 // it could not be loaded; see Status.Error
 	Unloading              // it finishes the requests it has accepted
+	Unloaded               // it is not in memory, and is loaded when a request uses it; see Status.Reason
 )
 
 // String is the state's name in responses, logs and metrics.
 func (s State) String() string {
-	return [...]string{Loading: "loading", Ready: "ready", Failed: "failed", Unloading: "unloading"}[s]
+	return [...]string{Loading: "loading", Ready: "ready", Failed: "failed", Unloading: "unloading", Unloaded: "unloaded"}[s]
 }
 
 // shared is what all versions use.
@@ -40,9 +43,12 @@ type shared struct {
 	device     onnx.Device // of models that name none
 	limits     header.Limits
 	workers    *workers
+	pixels     pixelBudget
 	obs        Observer
 	log        *slog.Logger
 	onRunError func(error)
+	reserve    func(context.Context, *version, deviceBytes) error
+	grow       func(v *version, device string, bytes int64)
 	batchSizes func(d onnx.Device, size, fixed int) []int
 	newRunner  func(context.Context, *onnx.Session, onnx.BatchSpec) (batcher.Runner, error)
 }
@@ -56,6 +62,9 @@ type version struct {
 	name          string // the number as in requests and responses
 	entry         *repository.Entry
 	refs          sync.WaitGroup // requests in flight; added to with Engine.mu locked, while the version is served
+	inUse         atomic.Int64   // the same, as a number
+	used          atomic.Int64   // when the last of them ended, or it was loaded, in ns since 1970
+	memory        deviceBytes    // guarded by Engine.mu
 
 	loadReturned chan struct{} // closed when the load has succeeded, failed or been given up
 	loadStopped  chan struct{} // closed when the load no longer computes

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"fovea/preprocess/header"
 )
 
 // When a run uses all cores; see acquireRun.
@@ -146,4 +148,22 @@ func (w *workers) hasSpare() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return int64(w.images) < max(1, w.all-1)
+}
+
+// pixelBudget bounds the pixels of the decoded images that pipelines hold.
+type pixelBudget struct {
+	*semaphore.Weighted
+
+	all int64
+}
+
+// newPixelBudget is of as many pixels as the largest image that is allowed, or as keptPerWorker for each worker.
+func newPixelBudget(maxPixels int64, workers int) pixelBudget {
+	all := max(maxPixels, int64(workers)*keptPerWorker)
+	return pixelBudget{semaphore.NewWeighted(all), all}
+}
+
+// weigh returns the pixels of an image.
+func (b pixelBudget) weigh(info header.Info) int64 {
+	return min(int64(info.Width)*int64(info.Height), b.all)
 }

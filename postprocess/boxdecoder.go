@@ -59,7 +59,7 @@ func (d *boxDecoder) decode(outputs []Tensor, transform geometry.Transform, p *P
 		to.width, to.height = float64(transform.InputW), float64(transform.InputH)
 	case repository.SpaceOriginal:
 		w, h := transform.Width, transform.Height
-		to.transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1}
+		to.transform = geometry.Transform{Width: w, Height: h, InputW: w, InputH: h, ScaleX: 1, ScaleY: 1, OffsetX: -transform.Left, OffsetY: -transform.Top}
 	}
 	if d.extra != nil {
 		to.input, to.encoding = transform, encoding

@@ -169,6 +169,10 @@ type scratch struct {
 	grid          fieldScratch
 	factors       []float32
 	pixels        []byte
+	contours      contours
+	hull          hull
+	spans         []span32
+	grown         []pixel
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

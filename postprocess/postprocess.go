@@ -65,6 +65,7 @@ type Detected struct {
 	Boxes  []Box `json:"boxes"`
 	Width  int   `json:"width"`
 	Height int   `json:"height"`
+	Tiles  int   `json:"tiles,omitempty"` // see Frame
 	// Discarded counts boxes that reached the threshold but lie implausibly far outside: by more than ten times the side of
 	// the input, or of the image where boxes are in its pixels. Clipped, they would cover the whole image.
 	Discarded int `json:"-"`

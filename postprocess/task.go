@@ -15,7 +15,7 @@ import (
 // Tasks with boxes share their decoders: what their objects have besides a box is an extra, which reads it for the boxes that
 // were selected. Their predictions are Objects, so that outlets that only know boxes can read them all.
 
-// Objects is a prediction of objects: *Detected, *Oriented, *Segmented or *Posed.
+// Objects is a prediction of objects: *Detected, *Oriented, *Segmented, *Posed or *TextLines.
 type Objects interface {
 	Prediction
 	Len() int
@@ -31,6 +31,7 @@ type Objects interface {
 type Frame struct {
 	Width     int `json:"width"` // of the image
 	Height    int `json:"height"`
+	Tiles     int `json:"tiles,omitempty"` // of which the objects were merged; 0: the image was predicted as a whole
 	Discarded int `json:"-"`
 }
 
@@ -52,7 +53,7 @@ func (d *Detected) Size() (width, height int) { return d.Width, d.Height }
 // Discards implements Objects.
 func (d *Detected) Discards() int { return d.Discarded }
 
-func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Discarded} }
+func (d *Detected) frame() Frame { return Frame{d.Width, d.Height, d.Tiles, d.Discarded} }
 
 // extra reads what the objects of a task have besides boxes.
 type extra interface {
@@ -111,6 +112,8 @@ var taskDecoders = map[string]func(repository.Definition, []Tensor) (Decoder, er
 	repository.DecodeVector:    newEmbedding,
 	repository.DecodeMap:       newDense,
 	repository.DecodeImage:     newImage,
+	repository.DecodeDB:        newTextMap,
+	repository.DecodeCTC:       newSequence,
 }
 
 // The values of Params.Encoding.

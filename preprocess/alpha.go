@@ -8,19 +8,31 @@ import (
 
 	"fovea/internal/repository"
 	"fovea/preprocess/bmp"
+	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
 	"fovea/preprocess/png"
+	"fovea/preprocess/tiff"
 	"fovea/preprocess/webp"
 )
 
 // opaque is the alpha of an image without transparency.
 const opaque = 255
 
-// decodeAlpha decodes the alpha of a PNG, BMP or WebP for an input of four channels. It repeats each value three times, so that alpha
+// hasAlpha reports whether an image may have alpha that the input takes.
+func hasAlpha(data []byte, info header.Info) bool {
+	switch info.Format {
+	case header.JPEG:
+		return false
+	case header.WebP:
+		return info.Channels == 4 || header.AlphaChunk(data, info) != nil
+	}
+	return true // or its decoder says that it is opaque
+}
+
+// decodeAlpha decodes the alpha of an image for an input of four channels. It repeats each value three times, so that alpha
 // is resized by the same code as colors.
 func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info, p *Plan) error {
-	hasAlpha := info.Format == header.PNG || info.Format == header.BMP || info.Format == header.WebP && (info.Channels == 4 || header.AlphaChunk(data, info) != nil)
-	if p.input.Channels() != 4 || !hasAlpha {
+	if p.input.Channels() != 4 || !hasAlpha(data, info) {
 		return nil
 	}
 	w, h := img.storedSize(info)
@@ -35,6 +47,10 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 		err = webp.DecodeAlpha(ctx, header.Chunk(data, info), header.AlphaChunk(data, info), pixels, w, h)
 	case header.BMP:
 		opaque, err = bmp.DecodeAlpha(ctx, data, pixels, w, h)
+	case header.GIF:
+		opaque, err = gif.DecodeAlpha(ctx, data, pixels, w, h)
+	case header.TIFF:
+		opaque, err = tiff.DecodeAlpha(ctx, data, pixels, w, h)
 	default:
 		opaque, err = png.DecodeAlpha(ctx, data, pixels, w, h)
 	}

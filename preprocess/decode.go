@@ -11,9 +11,11 @@ import (
 	"fovea/internal/repository"
 	"fovea/preprocess/bmp"
 	"fovea/preprocess/geometry"
+	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
 	"fovea/preprocess/jpeg"
 	"fovea/preprocess/png"
+	"fovea/preprocess/tiff"
 	"fovea/preprocess/webp"
 )
 
@@ -25,7 +27,9 @@ type Image struct {
 	alpha       native // of an input of four channels; empty if the image is opaque
 	multiplied  bool   // the colors are multiplied by their alpha
 	orientation int
-	size        geometry.Image // orientation-corrected
+	size        geometry.Image  // orientation-corrected
+	area        image.Rectangle // see Area
+	whole       image.Point
 }
 
 // Close frees the image. It may be called twice.
@@ -65,7 +69,7 @@ func (img *Image) decode(ctx context.Context, data []byte, info header.Info, p *
 	}
 	_, reported := errors.AsType[*apierror.Error](err)
 	switch {
-	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated):
+	case errors.Is(err, png.ErrTruncated), errors.Is(err, jpeg.ErrTruncated), errors.Is(err, gif.ErrTruncated):
 		return apierror.Wrap(apierror.Undecodable, err, "%s is truncated: its end is missing", info.Format)
 	case reported:
 		return err
@@ -119,6 +123,10 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 		return bmp.Decode(ctx, data, pixels, w, h)
 	case header.WebP:
 		return webp.Decode(ctx, header.Chunk(data, info), pixels, w, h)
+	case header.GIF:
+		return gif.Decode(ctx, data, pixels, w, h)
+	case header.TIFF:
+		return tiff.Decode(ctx, data, pixels, w, h)
 	}
 	columns := p.resampling(img, w, h).sourceRect()
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)

@@ -15,7 +15,7 @@ import (
 // FuzzDecode decodes corrupt images. Nothing may crash, and the result must not depend on the previous contents of memory, which
 // may be another request's image.
 func FuzzDecode(f *testing.F) {
-	for _, pattern := range []string{"testdata/images/*", "testdata/alpha/*.webp"} {
+	for _, pattern := range []string{"testdata/images/*", "testdata/alpha/*.webp", "testdata/formats/*.[gt]if"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatal(err)

@@ -51,5 +51,5 @@ func (p *Plan) RowBytesOf(size image.Point) int {
 
 // InputSize returns the size of the input for an image of width×height pixels, orientation-corrected.
 func (p *Plan) InputSize(width, height int) image.Point {
-	return geometry.InputSize(&p.input, geometry.TargetSize(&p.input, width, height))
+	return geometry.InputSize(&p.input, width, height)
 }

@@ -31,6 +31,7 @@ var scalers = map[string]scaler{
 	repository.OpenCVLinear:   openCVScaler{gocv.InterpolationLinear},
 	repository.OpenCVArea:     openCVScaler{gocv.InterpolationArea},
 	repository.OpenCVCubic:    openCVScaler{gocv.InterpolationCubic},
+	repository.OpenCVLanczos:  openCVScaler{gocv.InterpolationLanczos4},
 	repository.OpenCVNearest:  filterScaler{&resample.OpenCVNearest},
 	repository.PillowNearest:  filterScaler{&resample.PillowNearest},
 	repository.PillowBox:      filterScaler{&resample.PillowBox},

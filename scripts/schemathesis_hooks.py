@@ -19,6 +19,7 @@ for media_type in ("image/jpeg", "image/png", "image/webp", "image/bmp", "applic
     schemathesis.openapi.media_type(media_type, image)
 schemathesis.openapi.format("image-base64", image.map(lambda p: base64.b64encode(p).decode()))
 schemathesis.openapi.format("binary", image)
+schemathesis.openapi.format("image-url", st.just("https://images.example.com/a.jpg"))
 
 
 @schemathesis.hook
@@ -31,4 +32,6 @@ def filter_case(context, case):
     given = set(case.query or {}) | set(body) | set(body.get("parameters") or {})
     if "annotate" in given and max(len(body.get(name) or []) for name in ("image", "images")) > 1:
         return False  # the response is an image
-    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes", "encoding"}
+    if any("url" in image for image in body.get("images") or []):
+        return False  # images by URL are off
+    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes", "encoding", "url"}

@@ -43,7 +43,7 @@ func (s *service) ModelReady(ctx context.Context, r *pb.ModelReadyRequest) (*pb.
 	if err := messagesOf(ctx).client.MayUse(r.GetName()); err != nil {
 		return nil, err
 	}
-	ready, err := s.server.Core.ModelReady(r.GetName(), r.GetVersion())
+	ready, err := s.server.Core.ModelReady(ctx, r.GetName(), r.GetVersion())
 	if err != nil && apierror.From(err).Code == apierror.ModelNotFound {
 		err = nil
 	}
@@ -61,7 +61,7 @@ func (s *service) ModelMetadata(ctx context.Context, r *pb.ModelMetadataRequest)
 	if err := messagesOf(ctx).client.MayUse(r.GetName()); err != nil {
 		return nil, err
 	}
-	m, err := s.server.Core.ModelMetadata(r.GetName(), r.GetVersion())
+	m, err := s.server.Core.ModelMetadata(ctx, r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *service) ModelConfig(ctx context.Context, r *pb.ModelConfigRequest) (*p
 	if err := messagesOf(ctx).client.MayUse(r.GetName()); err != nil {
 		return nil, err
 	}
-	c, err := s.server.Core.ModelConfig(r.GetName(), r.GetVersion())
+	c, err := s.server.Core.ModelConfig(ctx, r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *service) ModelStatistics(ctx context.Context, r *pb.ModelStatisticsRequ
 			return nil, err
 		}
 	}
-	list, err := s.server.Core.ModelStatistics(r.GetName(), r.GetVersion())
+	list, err := s.server.Core.ModelStatistics(ctx, r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}

@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
+	"fovea/internal/cli"
 	"fovea/internal/config"
+	"fovea/internal/exitcode"
 	"fovea/internal/logging"
+	"fovea/internal/terminal"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // version is set by the linker for releases.
@@ -46,10 +47,22 @@ func rootCommand() *cobra.Command {
 			return test(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	config.AddFlags(root.Flags(), o)
 	root.AddCommand(compareCommand(), reportCommand())
+	programOf(root).Add()
 	return root
+}
+
+// programOf is what is said of all commands.
+func programOf(root *cobra.Command) cli.Program {
+	return cli.Program{Root: root, Environment: []cli.Variable{
+		{Name: keyVariable, Meaning: "API key for the server, unless --url, --header or --api-key-file is given"},
+		{Name: "NO_COLOR", Meaning: "if set, nothing is colored"},
+	}, Statuses: []exitcode.Status{
+		{Code: 0, Meaning: "success"},
+		{Code: exitMissed, Meaning: "a threshold is missed"},
+		{Code: exitFailed, Meaning: "the test cannot run or was interrupted, or wrong usage"},
+	}}
 }
 
 // test runs a load test and writes its result. An interrupted test writes the result so far.
@@ -69,7 +82,10 @@ func test(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil && (result == nil || len(result.Levels) == 0) {
 		return err
 	}
-	if err := errors.Join(err, show(stdout, result), o.Outputs.write(result)); err != nil {
+	if !o.Outputs.toStdout() {
+		err = errors.Join(err, show(stdout, result))
+	}
+	if err := errors.Join(err, o.Outputs.write(stdout, result)); err != nil {
 		return err
 	}
 	return judge(o.Thresholds.Missed(result))
@@ -78,15 +94,8 @@ func test(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 // line shows the progress, redrawn in place if w is a terminal.
 func line(w io.Writer) report.Line {
 	l := report.Line{W: w, Width: func() int { return 0 }}
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		l.Terminal = true
-		l.Width = func() int {
-			width, _, err := term.GetSize(int(file.Fd()))
-			if err != nil {
-				return 0 // unknown: no limit
-			}
-			return width
-		}
+	if terminal.Is(w) {
+		l.Terminal, l.Width = true, func() int { return terminal.Width(w) }
 	}
 	return l
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fovea/internal/cli"
 	"fovea/internal/config"
 	"fovea/loadtest"
 	"fovea/loadtest/report"
@@ -16,7 +17,7 @@ import (
 )
 
 func compareCommand() *cobra.Command {
-	var html string
+	var html, asJSON string
 	var loss float64
 	c := &cobra.Command{
 		Use:   "compare FIRST.json OTHER.json…",
@@ -36,13 +37,15 @@ func compareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := report.Text(c.OutOrStdout(), []report.Table{table}); err != nil {
+			if asJSON != standardOutput {
+				if err := showComparison(c.OutOrStdout(), table, results); err != nil {
+					return err
+				}
+			}
+			if err := toFile(c.OutOrStdout(), asJSON, func(w io.Writer) error { return cli.JSON(w, report.Comparison(results)) }); err != nil {
 				return err
 			}
-			for _, difference := range report.Differences(results) {
-				fmt.Fprintln(c.OutOrStdout(), "note:", difference)
-			}
-			if err := toFile(html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
+			if err := toFile(c.OutOrStdout(), html, func(w io.Writer) error { return report.HTML(w, results) }); err != nil {
 				return err
 			}
 			if !c.Flags().Changed("max-loss") {
@@ -52,8 +55,19 @@ func compareCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&html, "html", "", "write an HTML page with all plots to this file")
+	c.Flags().StringVar(&asJSON, "json", "", "write the comparison to this file; -: to standard output, instead of the table")
 	c.Flags().Float64Var(&loss, "max-loss", 0, "exit 1 if a result lacks a level of the first, or its throughput, p99 or failure rate is worse by more than this percentage")
 	return c
+}
+
+func showComparison(w io.Writer, table report.Table, results []*loadtest.Result) error {
+	if err := report.Text(w, []report.Table{table}); err != nil {
+		return err
+	}
+	for _, difference := range report.Differences(results) {
+		fmt.Fprintln(w, "note:", difference)
+	}
+	return nil
 }
 
 func reportCommand() *cobra.Command {
@@ -67,14 +81,17 @@ func reportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := show(c.OutOrStdout(), results[0]); err != nil {
-				return err
+			if !o.toStdout() {
+				if err := show(c.OutOrStdout(), results[0]); err != nil {
+					return err
+				}
 			}
-			return o.write(results[0])
+			return o.write(c.OutOrStdout(), results[0])
 		},
 	}
-	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file")
+	c.Flags().StringVar(&o.CSV, "csv", "", "write one line per level to this file; -: standard output")
 	c.Flags().StringVar(&o.HTML, "html", "", "write an HTML page with plots to this file")
+	c.Flags().StringVar(&o.JSON, "json", "", "write the result to this file; -: standard output")
 	return c
 }
 

@@ -198,11 +198,11 @@ func checkFiles(t *testing.T, dir string) {
 	}
 	r.Label = ""
 	r.Levels[0].Throughput /= 2
-	if err := toFile(filepath.Join(dir, "slower.json"), r.Write); err != nil {
+	if err := toFile(io.Discard, filepath.Join(dir, "slower.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
 	r.Levels, r.Load.ImagesPerRequest = r.Levels[1:], 2
-	if err := toFile(filepath.Join(dir, "other.json"), r.Write); err != nil {
+	if err := toFile(io.Discard, filepath.Join(dir, "other.json"), r.Write); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {

@@ -15,15 +15,18 @@ import (
 
 // outputs are the files for the result.
 type outputs struct {
-	JSON string `yaml:"json" help:"write the result to this file"`
-	CSV  string `yaml:"csv" help:"write one line per level to this file"`
+	JSON string `yaml:"json" help:"write the result to this file; -: to standard output, instead of the tables"`
+	CSV  string `yaml:"csv" help:"write one line per level to this file; -: to standard output, instead of the tables"`
 	HTML string `yaml:"html" help:"write an HTML page with plots to this file"`
 }
 
 // Check reports, before the load, files that cannot be written. It implements config.Checker.
 func (o outputs) Check(errs *config.Errors) {
+	if o.JSON == standardOutput && o.CSV == standardOutput {
+		errs.Add("csv", "standard output takes either this or json")
+	}
 	for _, file := range []struct{ key, path string }{{"json", o.JSON}, {"csv", o.CSV}, {"html", o.HTML}} {
-		if file.path == "" {
+		if file.path == "" || file.path == standardOutput {
 			continue
 		}
 		if err := writable(file.path); err != nil {
@@ -56,17 +59,26 @@ func writable(path string) error {
 	return os.Remove(created)
 }
 
-func (o *outputs) write(r *loadtest.Result) error {
+// standardOutput is what a file's name stands for.
+const standardOutput = "-"
+
+// toStdout reports whether an output takes the place of the tables.
+func (o *outputs) toStdout() bool { return o.JSON == standardOutput || o.CSV == standardOutput }
+
+func (o *outputs) write(stdout io.Writer, r *loadtest.Result) error {
 	return errors.Join(
-		toFile(o.JSON, r.Write),
-		toFile(o.CSV, func(w io.Writer) error { return report.CSV(w, r) }),
-		toFile(o.HTML, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
+		toFile(stdout, o.JSON, r.Write),
+		toFile(stdout, o.CSV, func(w io.Writer) error { return report.CSV(w, r) }),
+		toFile(stdout, o.HTML, func(w io.Writer) error { return report.HTML(w, []*loadtest.Result{r}) }),
 	)
 }
 
-func toFile(path string, write func(io.Writer) error) (err error) {
-	if path == "" {
+func toFile(stdout io.Writer, path string, write func(io.Writer) error) (err error) {
+	switch path {
+	case "":
 		return nil
+	case standardOutput:
+		return write(stdout)
 	}
 	file, err := os.Create(path)
 	if err != nil {

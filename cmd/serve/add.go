@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 
+	"fovea/inference"
+	"fovea/internal/cli"
 	"fovea/internal/exporter"
 	"fovea/internal/fetch"
 	"fovea/internal/fileutil"
@@ -33,6 +35,7 @@ type addition struct {
 	sets     []string
 	force    bool
 	dryRun   bool
+	json     bool
 	out      io.Writer // the result
 	progress io.Writer
 
@@ -43,6 +46,7 @@ type addition struct {
 	extends bool   // a version is added to a model that exists
 	stage   string // a hidden folder of the repository, in which the model is prepared
 	fetched *fetch.Result
+	loaded  inference.Status
 }
 
 func addCommand() *cobra.Command {
@@ -66,6 +70,9 @@ func addCommand() *cobra.Command {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			a.text, a.out, a.progress = args[0], c.OutOrStdout(), c.ErrOrStderr()
+			if a.json && a.dryRun {
+				return errors.New("models add: --json: give either this or --dry-run, which prints YAML")
+			}
 			if err := a.run(ctx); err != nil {
 				return fmt.Errorf("models add: %w", err)
 			}
@@ -76,6 +83,7 @@ func addCommand() *cobra.Command {
 	c.Flags().IntVar(&a.version, "version", 0, "the version; of a model that exists, a further one, with its definition (default 1)")
 	c.Flags().StringArrayVar(&a.sets, "set", nil, "KEY=VALUE of model.yaml, which takes precedence over what is inferred; can be repeated")
 	c.Flags().BoolVar(&a.force, "force", false, "replace the model, or with --version that version of it")
+	c.Flags().BoolVar(&a.json, "json", false, "print JSON")
 	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the model.yaml, and add nothing")
 	return c
 }
@@ -118,8 +126,37 @@ func (a *addition) run(ctx context.Context) (err error) {
 	if err := a.install(); err != nil {
 		return err
 	}
+	if a.json {
+		return a.printJSON(inferred)
+	}
 	a.report(inferred)
 	return nil
+}
+
+// printJSON prints the model that was added.
+func (a *addition) printJSON(inferred *repository.Inferred) error {
+	type value struct {
+		Key     string `json:"key"`
+		Value   string `json:"value"`
+		From    string `json:"from"`
+		Assumed bool   `json:"assumed"`
+	}
+	values := []value{}
+	if inferred != nil {
+		for _, o := range inferred.Origins {
+			values = append(values, value{o.Key, o.Value, o.From, o.Assumed})
+		}
+	}
+	return cli.JSON(a.out, struct {
+		Model     string          `json:"model"`
+		Version   int             `json:"version"`
+		Folder    string          `json:"folder"`
+		Task      repository.Task `json:"task"`
+		Device    string          `json:"device"`
+		Values    []value         `json:"definition"` // what was inferred; none if there was a definition
+		Warnings  []string        `json:"warnings"`
+		NotServed string          `json:"not_served,omitempty"` // why
+	}{a.name, a.version, a.target(""), a.loaded.Task, a.loaded.Device, values, append([]string{}, a.loaded.Warnings...), a.selected()})
 }
 
 // lockStage makes a stage and locks it. what says what another process does that has locked it.

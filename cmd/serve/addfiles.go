@@ -175,7 +175,9 @@ func (a *addition) check(ctx context.Context, inferred *repository.Inferred) err
 				if inferred.Knows("input.scale") { // the stage has a model.yaml, which does not say so
 					m.Warnings = slices.DeleteFunc(m.Warnings, func(w string) bool { return slices.Contains(m.Doubts, w) })
 				}
-				printModel(a.out, m)
+				if a.loaded = m; !a.json {
+					printModel(a.out, m)
+				}
 			}
 		}
 		return failed

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,9 @@ import (
 	"time"
 
 	"fovea/inference"
+	"fovea/internal/cli"
 	"fovea/internal/repository"
+	"fovea/internal/terminal"
 	"fovea/postprocess"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ func checkCommand() *cobra.Command {
 			}
 			return o.check(ctx, cfg, names, out)
 		})
+	c.ValidArgsFunction = completeModels
 	c.Long = "Load models as the server would, run their self-tests, and print their inputs, outputs and device.\n" +
 		"NAME is a model of the repository, or the path of an ONNX file or of a model's folder."
 	c.Example = "  serve models check yolo\n  serve models check best.onnx --image bus.jpg --annotate seen.png"
@@ -50,6 +52,7 @@ func checkCommand() *cobra.Command {
 	c.Flags().StringVar(&o.annotate, "annotate", "", "write the image with boxes and labels to this PNG file")
 	c.Flags().Float64Var(&o.threshold, "score-threshold", 0, "minimum score of a box, instead of the definition's")
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+	cli.Files(c, "annotate", "png")
 	return c
 }
 
@@ -100,7 +103,10 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 	if err != nil {
 		return err
 	}
-	return withModels(ctx, cfg, repo, models, func(engine *inference.Engine, loadErr error) error {
+	asked := func(name string) bool {
+		return slices.ContainsFunc(models, func(m inference.ModelConfig) bool { return m.Name == name })
+	}
+	return withModels(ctx, cfg, repo, withSteps(repo, models), func(engine *inference.Engine, loadErr error) error {
 		results := []checked{}
 		for _, m := range engine.Models() {
 			result := checked{Model: m.Name, Version: m.Version, State: m.State.String(), Error: m.Error, Device: m.Device, Task: m.Task,
@@ -108,7 +114,7 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 			if !o.asJSON {
 				printModel(out, m)
 			}
-			if data != nil && m.State == inference.Ready {
+			if data != nil && m.State == inference.Ready && asked(m.Name) {
 				response, err := engine.Predict(ctx, inference.Request{Model: m.Name, Version: m.Version, Image: data, Params: o.params})
 				if err != nil {
 					return fmt.Errorf("%s: %w", o.image, err)
@@ -120,19 +126,13 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 			results = append(results, result)
 		}
 		if o.asJSON {
-			loadErr = errors.Join(loadErr, printJSON(out, results))
+			loadErr = errors.Join(loadErr, cli.JSON(out, results))
 		}
-		if o.annotate != "" && len(results) > 0 && results[len(results)-1].Prediction != nil {
-			loadErr = errors.Join(loadErr, annotateFile(ctx, engine, data, results[len(results)-1].Prediction, o.annotate))
+		if seen := slices.IndexFunc(results, func(c checked) bool { return c.Prediction != nil }); o.annotate != "" && seen >= 0 {
+			loadErr = errors.Join(loadErr, annotateFile(ctx, engine, data, results[seen].Prediction, o.annotate))
 		}
 		return loadErr
 	})
-}
-
-func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 // modelsNamed are the models of those names, or at those paths.
@@ -152,6 +152,19 @@ func modelsNamed(repo *repository.Repository, names []string) (models []inferenc
 		models = append(models, added...)
 	}
 	return models, nil
+}
+
+// withSteps adds the models that the steps of pipelines use.
+func withSteps(repo *repository.Repository, models []inference.ModelConfig) []inference.ModelConfig {
+	models = slices.Clone(models)
+	names := make([]string, len(models))
+	for i, m := range models {
+		names[i] = m.Name
+	}
+	for _, name := range repo.WithSteps(names)[len(names):] {
+		models = append(models, inference.ModelConfig{Name: name})
+	}
+	return models
 }
 
 // isThere reports a name that is nothing in the repository. What is wrong with a model is found when it is loaded.
@@ -174,7 +187,7 @@ func isThere(repo *repository.Repository, name string) error {
 
 // withModels loads models and calls do with the engine and what failed.
 func withModels(ctx context.Context, cfg Config, repo *repository.Repository, models []inference.ModelConfig, do func(*inference.Engine, error) error) error {
-	cfg.Inference.Models, cfg.Inference.Default = models, ""
+	cfg.Inference.Models, cfg.Inference.Default, cfg.Inference.MemoryBudget = models, "", 0
 	engine, err := inference.New(cfg.Inference, repo, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -211,6 +224,8 @@ func printPrediction(out io.Writer, p postprocess.Prediction) {
 			b := p.Box(i)
 			_, _ = fmt.Fprintf(out, "  sees     %.4f  %s  x %.0f to %.0f, y %.0f to %.0f\n", b.Score, label(b.Label, b.Class), b.X1, b.X2, b.Y1, b.Y2)
 		}
+	case *postprocess.Piped:
+		printPiped(out, p)
 	default:
 		printMap(out, p)
 	}
@@ -237,8 +252,16 @@ func printModel(out io.Writer, m inference.Status) {
 		_, _ = fmt.Fprintf(out, "%s: %s\n", m.Name, m.State)
 		return
 	}
-	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, m.State)
+	style := terminal.Red
+	if m.State == inference.Ready {
+		style = terminal.Green
+	}
+	_, _ = fmt.Fprintf(out, "%s version %s: %s\n", m.Name, m.Version, terminal.PaintOf(out).In(style, m.State.String()))
 	if m.State != inference.Ready {
+		return
+	}
+	if m.Task == repository.Pipeline {
+		printPipeline(out, m)
 		return
 	}
 	_, _ = fmt.Fprintf(out, "  device   %s\n  task     %s, %s\n", m.Device, m.Task, counted(len(m.Labels), "label", "labels"))

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"fovea/api"
+	"fovea/internal/cli"
 	"fovea/internal/config"
+	"fovea/internal/exitcode"
 	"fovea/internal/httpserver"
 	"fovea/internal/logging"
 
@@ -60,24 +62,45 @@ func rootCommand() *cobra.Command {
 			return serve(c.Context(), cfg, repo, log, queue)
 		},
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("config", "c", os.Getenv("FOVEA_CONFIG"), "configuration file (YAML), or FOVEA_CONFIG")
 	config.AddFlags(root.PersistentFlags(), defaults())
-	root.AddCommand(probeCommand(), modelsCommand(), keysCommand(), configCommand(), versionCommand())
+	root.AddCommand(predictCommand(), probeCommand(), modelsCommand(), keysCommand(), configCommand(), versionCommand())
+	programOf(root).Add()
 	return root
 }
 
+// programOf is what is said of all commands.
+func programOf(root *cobra.Command) cli.Program {
+	return cli.Program{Root: root, Statuses: exitcode.Statuses(), Environment: []cli.Variable{
+		{Name: "FOVEA_CONFIG", Meaning: "the configuration file, unless --config names one"},
+		{Name: "FOVEA_SECTION_KEY", Meaning: "any key of the configuration, such as FOVEA_HTTP_ADDRESS"},
+		{Name: "FOVEA_ORT_LIBRARY", Meaning: "path of libonnxruntime.so, where inference.library names none"},
+		{Name: keyVariable, Meaning: "API key for predict --server"},
+		{Name: "NO_COLOR", Meaning: "if set, nothing is colored"},
+	}}
+}
+
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := build()
+			if asJSON {
+				return cli.JSON(c.OutOrStdout(), struct {
+					Version  string `json:"version"`
+					Revision string `json:"revision"`
+					Go       string `json:"go"`
+				}{b.Version, b.Revision, b.GoVersion})
+			}
 			_, err := fmt.Fprintf(c.OutOrStdout(), "fovea %s (revision %s, %s)\n", b.Version, b.Revision, b.GoVersion)
 			return err
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
 }
 
 func probeCommand() *cobra.Command {

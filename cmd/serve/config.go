@@ -108,7 +108,8 @@ func configured(c *cobra.Command) (Config, error) {
 }
 
 func configCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "config",
 		Short: "Print the effective configuration",
 		Args:  cobra.NoArgs,
@@ -117,7 +118,12 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return config.WriteJSON(c.OutOrStdout(), cfg)
+			}
 			return config.Write(c.OutOrStdout(), cfg)
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON instead of YAML")
+	return c
 }

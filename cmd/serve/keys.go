@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fovea/internal/apikey"
+	"fovea/internal/cli"
 	"fovea/internal/config"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func keysCommand() *cobra.Command {
 }
 
 func newKeyCommand() *cobra.Command {
-	k := apikey.Key{}
+	k, asJSON := apikey.Key{}, false
 	c := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make an API key, print it, and add its hash to the file of http.keys; a running server accepts it within seconds",
@@ -45,10 +46,11 @@ func newKeyCommand() *cobra.Command {
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			k.Name = args[0]
-			return newKey(ctx, cfg.HTTP.Access.Keys, k, c.OutOrStdout(), c.ErrOrStderr())
+			return newKey(ctx, cfg.HTTP.Access.Keys, k, asJSON, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	flags := c.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print the key with its name and hash as JSON")
 	flags.StringSliceVar(&k.Scopes, "scopes", []string{string(apikey.Predict), string(apikey.Models)}, "what the key allows: predict, models (descriptions and metrics), admin (loading and unloading)")
 	flags.StringSliceVar(&k.Models, "models", nil, "models that it may use; none: all")
 	flags.Float64Var(&k.Rate, "rate", 0, "maximum requests per second; 0: http.rate.limit")
@@ -58,7 +60,7 @@ func newKeyCommand() *cobra.Command {
 }
 
 // newKey writes the key itself to out, and what to know about it to notes, so that the output can go to a file.
-func newKey(ctx context.Context, file string, k apikey.Key, out, notes io.Writer) error {
+func newKey(ctx context.Context, file string, k apikey.Key, asJSON bool, out, notes io.Writer) error {
 	secret := apikey.New()
 	k.Hash = apikey.Hash(secret)
 	if _, err := apikey.Parse([]byte("keys:\n"+k.Entry()), ""); err != nil {
@@ -73,6 +75,14 @@ func newKey(ctx context.Context, file string, k apikey.Key, out, notes io.Writer
 			return fmt.Errorf("http.keys: %w", err)
 		}
 		_, _ = fmt.Fprintf(notes, "added %s to %s; its key, which is stored nowhere:\n", k.Name, file)
+	}
+	if asJSON {
+		return cli.JSON(out, struct {
+			Name string `json:"name"`
+			Key  string `json:"key"`
+			Hash string `json:"hash"`
+			File string `json:"file,omitempty"`
+		}{k.Name, secret, k.Hash, file})
 	}
 	_, err := fmt.Fprintln(out, secret)
 	return err

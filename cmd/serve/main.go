@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 
+	"fovea/internal/cli"
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
 )
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		logging.Final(os.Stderr, "serve:", err)
+		logging.Final(os.Stderr, "serve:", cli.Message(err))
 		os.Exit(exitcode.Of(err))
 	}
 }

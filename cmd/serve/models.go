@@ -8,10 +8,9 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
-	"text/tabwriter"
 
+	"fovea/internal/cli"
 	"fovea/internal/fetch"
 	"fovea/internal/repository"
 
@@ -22,7 +21,7 @@ func modelsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "models", Short: "List, fetch and check models", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(
-		modelsSubcommand("list", "List the models of the repository and those that come with Fovea", cobra.NoArgs, listModels),
+		listCommand(),
 		pullCommand(),
 		checkCommand(),
 		addCommand(),
@@ -47,9 +46,10 @@ func modelsSubcommand(use, short string, args cobra.PositionalArgs, do modelsFun
 }
 
 func pullCommand() *cobra.Command {
-	var all bool
+	var all, asJSON bool
 	var definitions string
-	c := modelsSubcommand("pull NAME…", "Fetch the weights of models", cobra.ArbitraryArgs,
+	var c *cobra.Command
+	c = modelsSubcommand("pull NAME…", "Fetch the weights of models", cobra.ArbitraryArgs,
 		func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
 			if all == (len(names) > 0) {
 				return errors.New("models pull: name the models, or give --all")
@@ -62,16 +62,42 @@ func pullCommand() *cobra.Command {
 			if all {
 				names = pullable()
 			}
+			if asJSON {
+				return pullAsJSON(ctx, cfg, names, out, c.ErrOrStderr())
+			}
 			var errs []error
 			for _, name := range names {
-				errs = append(errs, fetch.Pull(ctx, fetch.PullOptions{
-					Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: out}))
+				errs = append(errs, pullModel(ctx, cfg, name, out))
 			}
 			return errors.Join(errs...)
 		})
 	c.Flags().BoolVar(&all, "all", false, "all shipped models that have a download address")
 	c.Flags().StringVar(&definitions, "definitions", "", "first link the definitions in this folder of the repository, such as .definitions, into the models' folders")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON at the end, and the progress on standard error")
+	c.ValidArgsFunction = completeShipped
 	return c
+}
+
+func pullModel(ctx context.Context, cfg Config, name string, progress io.Writer) error {
+	return fetch.Pull(ctx, fetch.PullOptions{Dir: cfg.Repository.Dir, Name: name, Mirror: cfg.Repository.Mirror, Progress: progress})
+}
+
+// pullAsJSON pulls models and prints an object for each.
+func pullAsJSON(ctx context.Context, cfg Config, names []string, out, progress io.Writer) error {
+	type pulled struct {
+		Model string `json:"model"`
+		Error string `json:"error,omitempty"`
+	}
+	results, errs := []pulled{}, []error{}
+	for _, name := range names {
+		result := pulled{Model: name}
+		if err := pullModel(ctx, cfg, name, progress); err != nil {
+			result.Error = err.Error()
+			errs = append(errs, err)
+		}
+		results = append(results, result)
+	}
+	return errors.Join(append(errs, cli.JSON(out, results))...)
 }
 
 // pullable lists the shipped models whose definitions have an address for their weights.
@@ -80,51 +106,6 @@ func pullable() []string {
 		d, err := repository.LoadShipped(name)
 		return err != nil || d.Source.URL == ""
 	})
-}
-
-func listModels(_ context.Context, cfg Config, _ []string, out io.Writer) error {
-	repo := openRepository(cfg.Repository.Dir)
-	names, err := repo.Names()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	names = append(names, repository.Shipped()...)
-	slices.Sort(names)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tTASK\tVERSIONS\tDEFINITION\tLICENSE")
-	for _, name := range slices.Compact(names) {
-		_, _ = fmt.Fprintln(w, modelLine(repo, name))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, problem := range repo.Misplaced() {
-		_, _ = fmt.Fprintf(out, "not a model: %v\n", problem)
-	}
-	return nil
-}
-
-func modelLine(repo *repository.Repository, name string) string {
-	entry, err := repo.Load(name)
-	if errors.Is(err, repository.ErrNotFound) {
-		entry = &repository.Entry{}
-		entry.Definition, err = repository.LoadShipped(name)
-	}
-	if err != nil {
-		return name + "\tbroken: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\t\t\t"
-	}
-	versions := make([]string, len(entry.Versions))
-	for i, v := range entry.Versions {
-		versions[i] = fmt.Sprint(v.Number)
-	}
-	if found := entry.Misplaced(); found != "" {
-		return name + "\tbroken: no weights in a version folder, but found " + found + "\t\t\t"
-	}
-	if len(versions) == 0 {
-		versions = []string{"not fetched"}
-	}
-	d := entry.Definition
-	return strings.Join([]string{name, string(d.Task), strings.Join(versions, " "), origin(entry.Inferred), d.Source.License}, "\t")
 }
 
 // origin says where a definition comes from.

@@ -15,6 +15,7 @@ import (
 
 	"fovea/inference"
 	"fovea/inference/onnx"
+	"fovea/internal/cli"
 	"fovea/internal/fileutil"
 	"fovea/internal/repository"
 	"fovea/internal/verify"
@@ -65,8 +66,9 @@ func optimizeCommand() *cobra.Command {
 	o := &optimization{to: toInt8, calibration: 128, limit: 1000, drop: 0.01, agreement: -1, speedup: 1.05, container: "fovea-train:cpu"}
 	c := &cobra.Command{
 		Use: "optimize NAME", Short: "Write a smaller and faster version of a model, if it is as accurate", Long: optimizeHelp,
-		Example: "  serve models optimize flowers --images heldout\n  serve models optimize flowers/3 --images heldout --to fp16",
-		Args:    cobra.ExactArgs(1),
+		Example:           "  serve models optimize flowers --images heldout\n  serve models optimize flowers/3 --images heldout --to fp16",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeModels,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.cfg, err = configured(c); err != nil {
 				return err
@@ -92,6 +94,8 @@ func optimizeCommand() *cobra.Command {
 	f.StringVar(&o.python, "python", "", "Python interpreter that has onnx and onnxruntime")
 	f.StringVar(&o.container, "container", o.container, "container image with the training project, for Docker")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	cli.Folders(c, "images")
+	cli.Words(c, "to", toInt8, toFP16)
 	return c
 }
 
@@ -284,7 +288,7 @@ func (o *optimization) keep(v *variant) error {
 // print says what was found.
 func (o *optimization) print() error {
 	if o.json {
-		return printJSON(o.out, o.found)
+		return cli.JSON(o.out, o.found)
 	}
 	o.found.print(o.out)
 	if o.found.Version == 0 {

@@ -15,6 +15,8 @@ func printMap(out io.Writer, p postprocess.Prediction) {
 		for _, c := range p.Classes[:min(len(p.Classes), maxPrinted)] {
 			_, _ = fmt.Fprintf(out, "  sees     %.1f %%  %s\n", 100*c.Share, label(c.Label, c.Class))
 		}
+	case *postprocess.Recognized:
+		_, _ = fmt.Fprintf(out, "  reads    %.4f  %q\n", p.Score, p.Text)
 	case *postprocess.Embedded:
 		_, _ = fmt.Fprintf(out, "  vector   %d numbers, the first %.4g\n", len(p.Vector), p.Vector[:min(len(p.Vector), 4)])
 	case *postprocess.DepthMap:

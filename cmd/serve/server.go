@@ -93,6 +93,13 @@ func serve(ctx context.Context, cfg Config, repo *repository.Repository, log *sl
 	return errors.Join(err, s.drain())
 }
 
+// droppedLines counts the lines of the log that were dropped.
+func droppedLines(dropped func() uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
+		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
+		func() float64 { return float64(dropped()) })
+}
+
 // open makes everything but the listener.
 func (s *service) open(ctx context.Context) (err error) {
 	if s.protection, err = access.OpenProtection("http", s.cfg.HTTP.Access, s.cfg.HTTP.TLS, s.log); err != nil {
@@ -108,10 +115,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.cfg.Inference.Device = wanted
-	dropped := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "fovea_log_dropped_total",
-		Help: "Log lines dropped because the reader of standard error is too slow or gone."},
-		func() float64 { return float64(s.lines.Dropped()) })
-	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), dropped)...)
+	metrics := api.NewMetrics(build(), append(s.gpus.collectors(), droppedLines(s.lines.Dropped))...)
 	engine, err := inference.New(s.cfg.Inference, s.repo, observed(metrics), s.log)
 	if err != nil {
 		s.gpus.close(s.log)
@@ -237,38 +241,9 @@ func (s *service) onFirstLoads(err error) error {
 	s.monitor.Loaded()
 	address, err := httpserver.Reachable(s.address)
 	if err == nil && s.monitor.Report().Ready() {
-		s.log.Info("server ready", "try", curl(s.cfg.HTTP, address, pathOf(s.engine.Default(), s.engine.Models())))
+		s.logReady(newReadiness(s.cfg.HTTP, address, s.engine.Default(), s.engine.Models()))
 	}
 	return nil
-}
-
-// pathOf is the one for predictions with the default model, or with the first that is ready and takes images; "" if none does.
-func pathOf(byDefault string, models []inference.Status) string {
-	for _, m := range models {
-		if m.State != inference.Ready || m.Task == repository.NoTask || byDefault != "" && m.Name != byDefault {
-			continue
-		}
-		if byDefault != "" {
-			return "/predict"
-		}
-		return "/v1/models/" + m.Name + "/predict"
-	}
-	return ""
-}
-
-// curl is a command that asks for a prediction; without a path, for the server's metadata.
-func curl(cfg api.Config, address, path string) string {
-	options, scheme := "", "http"
-	if cfg.Access.Keys != "" {
-		options = "-H 'X-API-Key: KEY' "
-	}
-	if cfg.TLS.Enabled() {
-		scheme = "https"
-	}
-	if path == "" {
-		return "curl " + options + scheme + "://" + address + "/v2"
-	}
-	return "curl --data-binary @IMAGE.jpg -H 'Content-Type: image/jpeg' " + options + scheme + "://" + address + path
 }
 
 // report logs failures of a sync that the last one did not have, and models that are readable again. A version that

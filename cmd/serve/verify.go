@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"fovea/inference"
+	"fovea/internal/cli"
 	"fovea/internal/repository"
 	"fovea/internal/verify"
 
@@ -56,7 +57,7 @@ func verifyCommand() *cobra.Command {
 		func(ctx context.Context, cfg Config, names []string, out io.Writer) error {
 			return verifyModel(ctx, cfg, names[0], o, out)
 		})
-	c.Long = verifyHelp
+	c.Long, c.ValidArgsFunction = verifyHelp, completeModels
 	c.Example = "  serve models verify yolo --images images --expect labels\n  serve models verify flowers/2 --images heldout --against flowers/1 --max-drop 0.01"
 	f := c.Flags()
 	f.StringVar(&o.images, "images", "", "folder with images (required)")
@@ -75,6 +76,7 @@ func verifyCommand() *cobra.Command {
 	f.IntVar(&o.try, "try", o.try, "images that alternatives are tried with")
 	f.BoolVar(&o.always, "alternatives", false, "try alternatives even if the predictions agree")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	cli.Folders(c, "images")
 	return c
 }
 
@@ -176,7 +178,7 @@ func (o *verifyOptions) run(ctx context.Context, engine *inference.Engine, chose
 		return err
 	}
 	if o.json {
-		err = printJSON(out, report)
+		err = cli.JSON(out, report)
 	} else {
 		report.Print(out, chosen[0].String(), o.tolerance)
 	}

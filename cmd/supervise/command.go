@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"fovea/fleet"
+	"fovea/internal/cli"
 	"fovea/internal/config"
 	"fovea/internal/exitcode"
 
@@ -25,12 +26,17 @@ func rootCommand() *cobra.Command {
 			"commands talk to it over its Unix socket. Anyone with access to this socket, or to Docker's, controls the fleet.",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringP("file", "f", defaultFile, "configuration file (YAML)")
 	root.PersistentFlags().String("socket", "", "socket of the running supervisor; default: the file's key socket")
 	root.AddCommand(runCommand(), statusCommand(), rolloutCommand(), drainCommand(), resumeCommand(), logsCommand(),
 		downCommand(), doctorCommand(), probeCommand(), configCommand())
+	programOf(root).Add()
 	return root
+}
+
+// programOf is what is said of all commands.
+func programOf(root *cobra.Command) cli.Program {
+	return cli.Program{Root: root, Statuses: exitcode.Statuses(0, exitcode.Failed, exitcode.Configuration, exitcode.Interrupted), Environment: []cli.Variable{{Name: "NO_COLOR", Meaning: "if set, nothing is colored"}}}
 }
 
 func configured(c *cobra.Command) (fleet.Config, error) {
@@ -73,7 +79,8 @@ func withClient(run func(c *cobra.Command, supervisor *fleet.Client, args []stri
 }
 
 func configCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check the configuration file and print the effective configuration",
 		Args:  cobra.NoArgs,
@@ -82,7 +89,12 @@ func configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return config.WriteJSON(c.OutOrStdout(), cfg)
+			}
 			return config.Write(c.OutOrStdout(), cfg)
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON instead of YAML")
+	return c
 }

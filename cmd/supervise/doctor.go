@@ -16,12 +16,15 @@ import (
 	"fovea/docker"
 	"fovea/fleet"
 	"fovea/gpu"
+	"fovea/internal/cli"
+	"fovea/internal/terminal"
 
 	"github.com/spf13/cobra"
 )
 
 func doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check everything the fleet needs before it runs; each line is ok or says how to fix it",
 		Args:  cobra.NoArgs,
@@ -34,20 +37,27 @@ func doctorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(file); err != nil {
+			if _, err := os.Stat(file); err != nil && !asJSON {
 				fmt.Fprintf(c.OutOrStdout(), "ok    configuration: %s does not exist; checking with the defaults\n", file)
 			}
-			return doctor(c.Context(), cfg, c.OutOrStdout())
+			checks, err := doctor(c.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return showChecks(c.OutOrStdout(), checks, asJSON)
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
 }
 
-func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
+// doctor checks what a fleet needs.
+func doctor(ctx context.Context, cfg fleet.Config) ([]docker.Check, error) {
 	driver, uuids, checks := gpuChecks(ctx, cfg)
 	// The image's ID is unknown without the Docker engine; its name makes the same container.
 	d, err := fleet.NewDeployment(cfg, docker.Image{ID: cfg.Image})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spec := d.Spec
 	spec.Name = cfg.Name + "-doctor"
@@ -63,16 +73,38 @@ func doctor(ctx context.Context, cfg fleet.Config, w io.Writer) error {
 	if !cfg.GPUs.None() {
 		checks = append(checks, cudaCheck(ctx, cfg, driver))
 	}
-	failures := 0
+	return checks, nil
+}
+
+// checked is a check, as doctor prints it as JSON.
+type checked struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// showChecks prints the checks. If some have failed, the error says how many.
+func showChecks(w io.Writer, checks []docker.Check, asJSON bool) error {
+	failures, list, paint := 0, []checked{}, terminal.PaintOf(w)
 	for _, check := range checks {
-		if check.OK {
-			fmt.Fprintf(w, "ok    %s: %s\n", check.Name, check.Found)
-		} else {
+		list = append(list, checked(check))
+		style, word := terminal.Green, "ok  "
+		if !check.OK {
 			failures++
-			fmt.Fprintf(w, "FAIL  %s: %s\n", check.Name, check.Found)
-			if check.Advice != "" {
-				fmt.Fprintf(w, "      fix: %s\n", check.Advice)
-			}
+			style, word = terminal.Red, "FAIL"
+		}
+		if asJSON {
+			continue
+		}
+		fmt.Fprintf(w, "%s  %s: %s\n", paint.In(style, word), check.Name, check.Found)
+		if !check.OK && check.Advice != "" {
+			fmt.Fprintf(w, "      fix: %s\n", check.Advice)
+		}
+	}
+	if asJSON {
+		if err := cli.JSON(w, list); err != nil {
+			return err
 		}
 	}
 	switch failures {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"fovea/internal/cli"
 	"fovea/internal/exitcode"
 	"fovea/internal/logging"
 )
@@ -18,7 +19,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		logging.Final(os.Stderr, "supervise:", err)
+		logging.Final(os.Stderr, "supervise:", cli.Message(err))
 		os.Exit(exitcode.Of(err))
 	}
 }

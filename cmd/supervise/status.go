@@ -7,10 +7,10 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"fovea/fleet"
+	"fovea/internal/terminal"
 
 	"github.com/spf13/cobra"
 )
@@ -54,8 +54,8 @@ func show(w io.Writer, s fleet.Status, asJSON, watch bool) error {
 		}
 		return encoder.Encode(s)
 	}
-	if watch {
-		fmt.Fprint(w, "\033[H\033[2J") // cursor home, clear screen
+	if watch && terminal.Is(w) {
+		fmt.Fprint(w, terminal.ClearScreen)
 	}
 	return table(w, s)
 }
@@ -76,21 +76,24 @@ func table(w io.Writer, s fleet.Status) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem:", problem)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nREPLICA\tGPU\tSTATE\tSINCE\tRESTARTS\tIN FLIGHT\tVERSION\tREASON")
+	fmt.Fprintln(w)
+	t := terminal.NewTable("REPLICA", "GPU", "STATE", "SINCE", "RESTARTS", "IN FLIGHT", "VERSION", "REASON")
 	for _, r := range s.Replicas {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", r.Name, cmp.Or(r.Device, "-"), r.State, r.Since.Round(time.Second), r.Restarts,
-			r.InFlight, cmp.Or(r.Version, "-"), r.Reason)
+		t.Cells(plain(r.Name), plain(cmp.Or(r.Device, "-")), terminal.Cell{Text: string(r.State), Style: styleOf(r.State)}, plain(r.Since.Round(time.Second).String()),
+			plain(strconv.Itoa(r.Restarts)), plain(strconv.Itoa(r.InFlight)), plain(cmp.Or(r.Version, "-")), plain(r.Reason))
+	}
+	if err := t.Write(w); err != nil {
+		return err
 	}
 	if len(s.GPUs) > 0 {
-		fmt.Fprintln(t, "\nGPU\tUUID\tSTATE\tUTILIZATION\tMEMORY\tTEMPERATURE\tECC\tREASON")
-	}
-	for _, g := range s.GPUs {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", index(g), g.UUID, g.State, percent(g.Utilization), memory(g),
-			optional(g.Temperature, "%.0f °C"), optional(g.ECC, "%d"), g.Reason)
-	}
-	if err := t.Flush(); err != nil {
-		return err
+		fmt.Fprintln(w)
+		t := terminal.NewTable("GPU", "UUID", "STATE", "UTILIZATION", "MEMORY", "TEMPERATURE", "ECC", "REASON")
+		for _, g := range s.GPUs {
+			t.Row(index(g), g.UUID, g.State, percent(g.Utilization), memory(g), optional(g.Temperature, "%.0f °C"), optional(g.ECC, "%d"), g.Reason)
+		}
+		if err := t.Write(w); err != nil {
+			return err
+		}
 	}
 	for _, r := range s.Replicas {
 		if len(r.Log) > 0 {
@@ -99,6 +102,19 @@ func table(w io.Writer, s fleet.Status) error {
 		}
 	}
 	return nil
+}
+
+func plain(text string) terminal.Cell { return terminal.Cell{Text: text} }
+
+// styleOf is the color of a replica's state.
+func styleOf(s fleet.State) terminal.Style {
+	switch s {
+	case fleet.Ready:
+		return terminal.Green
+	case fleet.Failed, fleet.Stuck:
+		return terminal.Red
+	}
+	return terminal.Yellow
 }
 
 func logLines(w io.Writer, lines []string) {

@@ -37,6 +37,8 @@ var patterns = []pattern{
 	{http.MethodGet, "/v2/health/live", Route{Open: true}},
 	{http.MethodGet, "/v2/health/ready", Route{Open: true}},
 	{http.MethodGet, "/openapi.json", Route{Open: true}},
+	{http.MethodGet, "/", Route{Open: true}}, // the playground's page, whose requests have a key
+	{http.MethodGet, "/playground/{}", Route{Open: true}},
 	{http.MethodGet, "/metrics", Route{Scope: apikey.Models, metrics: true}},
 
 	{http.MethodGet, "/v1/models", Route{Scope: apikey.Models}},

@@ -40,7 +40,7 @@ func TestRoutes(t *testing.T) {
 		"POST /v2/repository/models/cats/load":    needs(apikey.Admin, "cats"),
 		"POST /v2/repository/models/cats/unload":  needs(apikey.Admin, "cats"),
 		// What is not listed needs a key: it may become a route, or it is another form of one.
-		"GET /": anyKey, "GET /v2/": anyKey, "POST /health": anyKey, "GET /health/": anyKey, "GET //health": anyKey, "GET /predict": anyKey,
+		"GET /x": anyKey, "POST /": anyKey, "GET /playground": anyKey, "GET /playground/": anyKey, "GET /playground/a/b": anyKey, "GET /v2/": anyKey, "POST /health": anyKey, "GET /health/": anyKey, "GET //health": anyKey, "GET /predict": anyKey,
 		"GET /%68ealth": anyKey, "POST /v1/models//predict": anyKey, "POST /v1/models/cats/predict/": anyKey, "GET /v1/models/": anyKey,
 		"DELETE /v1/models/cats": anyKey, "GET /v2/health/live/x": anyKey, "GET /metrics/x": anyKey, "OPTIONS *": anyKey,
 	} {

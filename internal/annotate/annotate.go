@@ -3,6 +3,7 @@
 package annotate
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -29,6 +30,8 @@ type Label struct {
 	Class int
 	Text  string // empty: the class's number is drawn
 	Score float64
+	// Other is drawn instead of the class's number where Text is empty or cannot be drawn.
+	Other string
 }
 
 // Sizes in pixels, or as a part of the image's longer side.
@@ -167,7 +170,7 @@ func (c *canvas) tag(at image.Point, l Label) {
 
 // text is the label, or the class's number where the label is missing or has characters that the font lacks.
 func (c *canvas) text(l Label) string {
-	number := fmt.Sprintf("class %d", l.Class)
+	number := cmp.Or(l.Other, fmt.Sprintf("class %d", l.Class))
 	if l.Text == "" {
 		return number
 	}

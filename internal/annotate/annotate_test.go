@@ -31,7 +31,7 @@ func changed(img *image.RGBA) (r image.Rectangle) {
 
 func TestBoxesAreDrawnWhereTheyAre(t *testing.T) {
 	img := gray(1280, 960)
-	got, err := Boxes(img, []Box{{300, 400, 700.4, 800.6, Label{7, "dog", 0.876}}})
+	got, err := Boxes(img, []Box{{300, 400, 700.4, 800.6, Label{Class: 7, Text: "dog", Score: 0.876}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestBoxesAreDrawnWhereTheyAre(t *testing.T) {
 
 func TestLabelsAreLegibleOnAnySize(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {8, 8}, {64, 48}, {639, 10}, {4000, 3000}, {30, 3000}} {
-		img, err := Boxes(gray(size[0], size[1]), []Box{{0, 0, float64(size[0]), float64(size[1]), Label{1, "zebra", 1}}})
+		img, err := Boxes(gray(size[0], size[1]), []Box{{0, 0, float64(size[0]), float64(size[1]), Label{Class: 1, Text: "zebra", Score: 1}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,11 +70,11 @@ func TestLabelsAreLegibleOnAnySize(t *testing.T) {
 
 func TestLabelsStayInTheImage(t *testing.T) {
 	for name, box := range map[string]Box{
-		"at the upper right corner": {1200, 0, 1280, 100, Label{3, "a rather long label", 0.5}},
-		"at the lower left corner":  {0, 900, 10, 960, Label{3, "x", 0.5}},
-		"beyond the image":          {-1e9, -5, 1e12, 2000, Label{3, "x", 0.5}},
-		"turned over":               {500, 500, 100, 100, Label{3, "x", 0.5}},
-		"not a number":              {math.NaN(), math.Inf(1), math.Inf(-1), math.NaN(), Label{3, "", 0.5}},
+		"at the upper right corner": {1200, 0, 1280, 100, Label{Class: 3, Text: "a rather long label", Score: 0.5}},
+		"at the lower left corner":  {0, 900, 10, 960, Label{Class: 3, Text: "x", Score: 0.5}},
+		"beyond the image":          {-1e9, -5, 1e12, 2000, Label{Class: 3, Text: "x", Score: 0.5}},
+		"turned over":               {500, 500, 100, 100, Label{Class: 3, Text: "x", Score: 0.5}},
+		"not a number":              {math.NaN(), math.Inf(1), math.Inf(-1), math.NaN(), Label{Class: 3, Text: "", Score: 0.5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			img, err := Boxes(gray(1280, 960), []Box{box})
@@ -111,7 +111,7 @@ func TestLabelsThatTheFontLacks(t *testing.T) {
 func TestClasses(t *testing.T) {
 	labels := make([]Label, 1000)
 	for i := range labels {
-		labels[i] = Label{i, fmt.Sprint("class ", i), 0.5}
+		labels[i] = Label{Class: i, Text: fmt.Sprint("class ", i), Score: 0.5}
 	}
 	img, err := Classes(gray(800, 600), labels[:2])
 	if err != nil {

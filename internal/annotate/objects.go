@@ -9,14 +9,14 @@ import (
 	"fovea/postprocess"
 )
 
-// oriented draws the outlines of rotated boxes.
-func oriented(img image.Image, scale float64, p *postprocess.Oriented) (*image.RGBA, error) {
+// quadrilaterals draws the outlines of rotated boxes or of lines of text.
+func quadrilaterals(img image.Image, scale float64, p postprocess.Quadrilaterals) (*image.RGBA, error) {
 	c, err := newCanvas(img)
 	if err != nil {
 		return nil, err
 	}
-	for i := len(p.Boxes) - 1; i >= 0; i-- {
-		corners, in := p.Boxes[i].Corners, palette.Color(p.Boxes[i].Class)
+	for i := p.Len() - 1; i >= 0; i-- {
+		corners, in := p.Quadrilateral(i), palette.Color(p.Box(i).Class)
 		for k, from := range corners {
 			to := corners[(k+1)%len(corners)]
 			c.segment(scale*from[0], scale*from[1], scale*to[0], scale*to[1], in)

@@ -17,8 +17,10 @@ func Prediction(img image.Image, scale float64, p postprocess.Prediction) (*imag
 			labels[i] = Label{Class: c.Class, Text: c.Label, Score: c.Score}
 		}
 		return Classes(img, labels)
-	case *postprocess.Oriented:
-		return oriented(img, scale, p)
+	case postprocess.Quadrilaterals:
+		return quadrilaterals(img, scale, p)
+	case *postprocess.Recognized:
+		return Classes(img, []Label{{Text: p.Text, Score: p.Score, Other: textLabel}})
 	case *postprocess.Segmented:
 		return segmented(img, scale, p)
 	case *postprocess.Posed:
@@ -35,16 +37,24 @@ func Prediction(img image.Image, scale float64, p postprocess.Prediction) (*imag
 		return enlarged(p.Image, 1), nil
 	case *postprocess.Embedded:
 		return Classes(img, nil)
+	case *postprocess.Piped:
+		return piped(img, scale, p)
 	}
 	return nil, fmt.Errorf("a prediction of the type %T cannot be drawn", p)
 }
 
+// textLabel is drawn instead of text that the font cannot draw.
+const textLabel = "text"
+
 // boxesOf are the boxes of objects at a scale.
 func boxesOf(scale float64, p postprocess.Objects) []Box {
-	boxes := make([]Box, p.Len())
+	boxes, other := make([]Box, p.Len()), ""
+	if _, isText := p.(*postprocess.TextLines); isText {
+		other = textLabel
+	}
 	for i := range boxes {
 		b := p.Box(i)
-		boxes[i] = Box{X1: scale * b.X1, Y1: scale * b.Y1, X2: scale * b.X2, Y2: scale * b.Y2, Label: Label{Class: b.Class, Text: b.Label, Score: b.Score}}
+		boxes[i] = Box{X1: scale * b.X1, Y1: scale * b.Y1, X2: scale * b.X2, Y2: scale * b.Y2, Label: Label{Class: b.Class, Text: b.Label, Score: b.Score, Other: other}}
 	}
 	return boxes
 }

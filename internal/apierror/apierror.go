@@ -54,6 +54,9 @@ func Wrap(code Code, cause error, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Cause: cause}
 }
 
+// TimeLimit is what the message of a DeadlineExceeded says instead of a duration, which only the server of the request knows.
+const TimeLimit = "the time limit"
+
 // From returns the Error in err's chain, else the one for a context's error, else an Internal one; err is the cause. It
 // returns nil for a nil err.
 func From(err error) *Error {
@@ -65,7 +68,7 @@ func From(err error) *Error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return Wrap(DeadlineExceeded, err, "no response within the time limit")
+		return Wrap(DeadlineExceeded, err, "no response within "+TimeLimit)
 	case errors.Is(err, context.Canceled):
 		return Wrap(Canceled, err, "the client disconnected")
 	}

@@ -20,6 +20,8 @@ const (
 	ImageTooLarge     Code = "image_too_large"    // more pixels, or more work to decode them, than allowed
 	UnsupportedMedia  Code = "unsupported_media"  // a content type or encoding that is not supported
 	UnsupportedFormat Code = "unsupported_format" // not an image in a supported format
+	URLRefused        Code = "url_refused"        // the address of an image is not allowed
+	URLFailed         Code = "url_failed"         // an image cannot be fetched from its address
 	Undecodable       Code = "undecodable"        // an image that is corrupt or truncated
 	AllFailed         Code = "all_failed"         // no image of a request has a prediction
 	RateLimited       Code = "rate_limited"       // the rate or number of requests of the API key or client address is reached
@@ -75,6 +77,8 @@ var codes = map[Code]properties{
 	ImageTooLarge:     {status: http.StatusRequestEntityTooLarge, image: true},
 	UnsupportedMedia:  {status: http.StatusUnsupportedMediaType},
 	UnsupportedFormat: {status: http.StatusUnsupportedMediaType, image: true},
+	URLRefused:        {status: http.StatusBadRequest, image: true},
+	URLFailed:         {status: http.StatusUnprocessableEntity, image: true},
 	Undecodable:       {status: http.StatusUnprocessableEntity, image: true},
 	AllFailed:         {status: http.StatusUnprocessableEntity},
 	PoisonRequest:     {status: http.StatusUnprocessableEntity},

@@ -14,7 +14,7 @@ const prefix = "FOVEA_"
 // notKeys are variables with the prefix that are not keys: what other parts of Fovea read, and what Kubernetes gives the
 // pods next to a service named fovea. One that ends in _ stands for all that begin with it.
 var notKeys = []string{
-	"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG", "FOVEA_TEST_", "FOVEA_SIMNVML_", "FOVEA_PORT", "FOVEA_PORT_", "FOVEA_SERVICE_",
+	"FOVEA_ORT_LIBRARY", "FOVEA_CONFIG", "FOVEA_API_KEY", "FOVEA_TEST_", "FOVEA_SIMNVML_", "FOVEA_PORT", "FOVEA_PORT_", "FOVEA_SERVICE_",
 }
 
 // Sources are where a configuration comes from. Precedence: flags, environment, file.
@@ -109,6 +109,9 @@ func (f *flagValue) String() string {
 	return strings.Join(f.given, ",")
 }
 
+// OneOf is the annotation of a flag that takes one of some words.
+const OneOf = "fovea_one_of"
+
 // AddFlags makes a flag of each key, with its help, type, limits and default.
 func AddFlags(flags *pflag.FlagSet, defaults any) {
 	for _, f := range leaves(defaults) {
@@ -126,6 +129,9 @@ func AddFlags(flags *pflag.FlagSet, defaults any) {
 		flag := flags.VarPF(value, f.name, f.tag.Get("short"), help)
 		if f.Kind() == reflect.Bool {
 			flag.NoOptDefVal = "true"
+		}
+		if allowed := f.tag.Get("oneof"); allowed != "" {
+			flag.Annotations = map[string][]string{OneOf: strings.Split(allowed, ",")}
 		}
 	}
 }

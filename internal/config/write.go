@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/goccy/go-yaml"
 )
 
 // Write prints a configuration as YAML that Parse reads back.
@@ -16,6 +19,24 @@ func Write(w io.Writer, config any) error {
 	var b strings.Builder
 	write(&b, reflect.Indirect(reflect.ValueOf(config)), "")
 	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteJSON prints a configuration as JSON, with the keys of Write.
+func WriteJSON(w io.Writer, config any) error {
+	var text bytes.Buffer
+	if err := Write(&text, config); err != nil {
+		return err
+	}
+	data, err := yaml.YAMLToJSON(text.Bytes())
+	if err != nil {
+		return err
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, data, "", "  "); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, strings.TrimSpace(indented.String()))
 	return err
 }
 

@@ -54,12 +54,14 @@ type builder struct {
 
 // order are the keys in the order of model.yaml.
 var order = []string{"description", "task", "labels", "input.name", "input.width", "input.height", "input.resize", "input.resize_width",
-	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.multiple", "input.stride", "input.rounding", "input.place",
+	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.multiple", "input.to_multiple",
+	"input.max_aspect", "input.min_width", "input.stride", "input.rounding", "input.place",
 	"input.inverse", "input.fill", "input.interpolation", "input.decode", "input.color",
 	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
 	"output.classes", "output.masks", "output.mask_space", "output.mask_activation", "output.mask_threshold", "output.keypoints",
-	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
+	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range",
+	"output.map_threshold", "output.unclip_ratio", "output.dilate", "output.score_mode", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
 	"output.class_thresholds", "output.iou_threshold", "output.nms", "output.class_agnostic", "output.max_candidates", "output.max_boxes",
 	"batching.max_size", "batching.max_delay", "batching.queue", "instances", "warmup", "self_test.image", "self_test.label",
 	"self_test.min_score", "versions"}
@@ -177,7 +179,7 @@ func (b *builder) finish() (*repository.Inferred, error) {
 func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
 		b.values["labels"] = value{labelsFile, b.labelFrom, b.labelsAssumed}
-	} else if b.values["labels"].text == "" {
+	} else if b.values["labels"].text == "" && b.values["task"].text != string(repository.TextDetection) {
 		b.values["labels"] = value{noLabels, "no labels are in the file or next to it, so that classes have numbers only; write " + labelsFile + ", or say labels=…", true}
 	}
 	for _, key := range order {

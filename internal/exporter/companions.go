@@ -13,7 +13,7 @@ import (
 
 // ofResize are keys that depend on input.resize.
 var ofResize = []string{"input.resize_width", "input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge",
-	"input.multiple", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
+	"input.multiple", "input.to_multiple", "input.max_aspect", "input.min_width", "input.stride", "input.rounding", "input.place", "input.inverse", "input.fill"}
 
 // suppressing are the decoders of boxes that overlap.
 var suppressing = []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repository.DecodeYOLOv5Raw, repository.DecodeYOLOX, repository.DecodeBoxes}
@@ -22,7 +22,7 @@ var suppressing = []string{repository.DecodeYOLO, repository.DecodeYOLOv5, repos
 // user says one, is what images are resized to.
 func (b *builder) dropDependent() {
 	resize := b.values["input.resize"].text
-	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) {
+	if b.settings["input.resize"] == "" && b.settings["input.shortest_edge"] != "" && resize != string(repository.Fit) && resize != string(repository.Limit) {
 		b.settings["input.resize"] = string(repository.ShortestEdge)
 	}
 	if said := b.settings["input.resize"]; said != "" && said != resize {

@@ -39,6 +39,7 @@ var described = []recognizer{
 // byShape are those of models that only the names and shapes of their tensors tell. Triton's config.pbtxt precedes them.
 var byShape = []recognizer{
 	{"task", "", saidTask},
+	{"text", "", textByShape},
 	{"anomalib", "anomalib", anomalib},
 	{"yunet", "YuNet", yunet},
 	{"customvision", "Custom Vision", customVision},

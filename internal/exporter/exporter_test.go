@@ -116,7 +116,7 @@ var image = in("images", float, 1, 3, 320, 256)
 
 // layouts are those that the exporters' sources and documentation publish.
 func layouts() []layout {
-	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), openVINOLayouts(), edgeLayouts(), taskLayouts(), refusedLayouts())
+	return slices.Concat(ultralyticsLayouts(), yoloLayouts(), transformerLayouts(), processorLayouts(), preprocessingLayouts(), otherLayouts(), finishedLayouts(), paddleLayouts(), classifierLayouts(), oneScoreLayouts(), settingLayouts(), openVINOLayouts(), edgeLayouts(), taskLayouts(), textLayouts(), refusedLayouts())
 }
 
 func transformerLayouts() []layout {
@@ -266,7 +266,7 @@ func refusedLayouts() []layout {
 		{what: "an embedding", model: modelOf(fixed, op("ReduceL2", "n", "x"), op("Div", "y", "x", "n"), out("y", float, 1, 64)), set: map[string]string{"normalization": "imagenet"}, want: "task: embedding; output.decode: vector; input.resize: stretch?"},
 		{what: "a ZipMap of an input", model: modelOf(fixed, op("ml.ZipMap", "m", "input"), func(m *onnxwriter.Model) { m.MapsOutput("m", onnxwriter.Int64) }), err: "options={id(model): {'zipmap': False}}"},
 		{what: "a mask", model: modelOf(fixed, out("y", float, 1, 5, 224, 224)), set: map[string]string{"labels": "a,b,c,d,e"}, want: "task: semantic_segmentation; output.decode: logits_map"},
-		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "text recognition"},
+		{what: "text", model: modelOf(fixed, op("Softmax", "y", "x"), out("y", float, 1, 40, 6625)), err: "has the scores of 6624 characters after a blank"},
 		{what: "no image", model: modelOf(in("ids", whole, 1, 128), out("y", float, 1, 5)), err: "none of the inputs is an image"},
 		{what: "a setting that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"hue": "x"}, err: "is no key of model.yaml"},
 		{what: "a normalization that does not exist", model: modelOf(fixed, out("y", float, 1, 5)), set: map[string]string{"normalization": "x"}, err: "imagenet"},

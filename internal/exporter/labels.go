@@ -38,6 +38,10 @@ func (b *builder) useLabels(labels []string, from string) error {
 	if len(b.labels) > 0 || len(labels) == 0 {
 		return nil
 	}
+	if b.isSequence() { // characters, of which one may be a space
+		b.labels, b.labelFrom = slices.Clone(labels), from
+		return nil
+	}
 	b.labels = slices.Clone(labels)
 	for i, label := range b.labels {
 		if b.labels[i] = strings.TrimSpace(label); b.labels[i] == "" {
@@ -58,7 +62,11 @@ func (b *builder) readLabels(name string) error {
 	if err != nil {
 		return err
 	}
-	labels, err := parseLabels(path.Ext(name), data)
+	parse := func() ([]string, error) { return parseLabels(path.Ext(name), data) }
+	if b.isSequence() && path.Ext(name) == ".txt" {
+		parse = func() ([]string, error) { return repository.ParseDictionary(data) }
+	}
+	labels, err := parse()
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

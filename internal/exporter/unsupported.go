@@ -18,8 +18,6 @@ func (b *builder) otherTask() string {
 		return ""
 	case b.graph.Ops["ZipMap"] > 0 && !slices.ContainsFunc(outs, isScores):
 		return "unclear, since ZipMap turns the scores into maps: export without it (in skl2onnx: convert_sklearn(…, options={id(model): {'zipmap': False}})), or, as for Custom Vision's exports, have the graph's output be the input of the ZipMap node"
-	case len(outs) == 1 && len(outs[0].Shape) == 3 && b.graph.OutputOps[outs[0].Name] == "Softmax":
-		return "text recognition (probabilities along the image)"
 	}
 	return ""
 }
@@ -48,7 +46,7 @@ func (b *builder) foreignOperator() string {
 // taskNames lists the tasks that can be inferred.
 func taskNames() (names []string) {
 	for _, task := range repository.Tasks() {
-		if task != repository.NoTask {
+		if task.SeesImages() {
 			names = append(names, string(task))
 		}
 	}

@@ -135,6 +135,7 @@ func (g *getter) all(ctx context.Context, src Source) error {
 	if g.beside != "" && !slices.Contains(companions, g.beside) {
 		names = append(slices.Clone(companions), g.beside)
 	}
+	names = append(slices.Clip(names), g.dictionaries(path.Dir(model.name))...)
 	for _, name := range names {
 		e, ok := g.opened.find(name, path.Dir(model.name), g.opened.folder, "")
 		if !ok || slices.ContainsFunc(g.result.Files, func(f File) bool { return f.Path == name }) {
@@ -150,6 +151,19 @@ func (g *getter) all(ctx context.Context, src Source) error {
 		}
 	}
 	return nil
+}
+
+// maxDictionaries is how many dictionaries are fetched with a model.
+const maxDictionaries = 8
+
+// dictionaries lists files next to the model that have the characters of one that reads text.
+func (g *getter) dictionaries(folder string) (names []string) {
+	for _, e := range g.opened.entries {
+		if path.Dir(e.name) == folder && repository.IsDictionary(e.name) && len(names) < maxDictionaries {
+			names = append(names, path.Base(e.name))
+		}
+	}
+	return names
 }
 
 // externalData fetches what the model's weights are in besides model.onnx.

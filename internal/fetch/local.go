@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"fovea/internal/repository"
@@ -40,7 +41,15 @@ func openLocal(src Source) (*opened, error) {
 	}
 	s := &opened{exact: &model, closers: []func(){func() { _ = closer.Close() }}}
 	s.sibling = func(name string) entry { return localFile(fsys.Open, name) }
-	for _, name := range companions {
+	names := companions
+	if entries, err := os.ReadDir(dir); err == nil {
+		for _, entry := range entries {
+			if repository.IsDictionary(entry.Name()) {
+				names = append(slices.Clip(names), entry.Name())
+			}
+		}
+	}
+	for _, name := range names {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
 			s.entries = append(s.entries, localFile(fsys.Open, name))
 		}

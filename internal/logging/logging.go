@@ -4,11 +4,9 @@ package logging
 import (
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
 )
 
 // Config is section log of a configuration.
@@ -20,18 +18,18 @@ type Config struct {
 // Defaults returns the default configuration.
 func Defaults() Config { return Config{Level: "info", Format: "auto"} }
 
-func isTerminal(w io.Writer) bool {
-	file, isFile := w.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd()))
+func isText(cfg Config, terminal bool) bool {
+	return cfg.Format == "text" || cfg.Format == "auto" && terminal
 }
 
-func handler(cfg Config, w io.Writer, terminal bool) slog.Handler {
+// handler writes to w, which is a terminal or not, with or without colors.
+func handler(cfg Config, w io.Writer, terminal, colors bool) slog.Handler {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Level)) // the configuration is valid
-	if cfg.Format == "json" || cfg.Format == "auto" && !terminal {
+	if !isText(cfg, terminal) {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: readableDuration})
 	}
-	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal})
+	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colors})
 }
 
 // readableDuration formats durations as 1.5ms; slog's JSON has nanoseconds without a unit.

@@ -24,7 +24,7 @@ func TestFormats(t *testing.T) {
 		{"auto", true, false, true},
 	} {
 		var b bytes.Buffer
-		log := slog.New(handler(Config{Level: "warn", Format: test.format}, &b, test.terminal))
+		log := slog.New(handler(Config{Level: "warn", Format: test.format}, &b, test.terminal, test.terminal))
 		log.Info("left out")
 		log.Warn("said", "took", 1500*time.Microsecond)
 		var line struct{ Level, Msg, Took string }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"fovea/internal/terminal"
 )
 
 // Bounds of a Queue.
@@ -19,6 +21,9 @@ const (
 // Queue is a writer that never blocks: a goroutine writes the lines in order, and lines are dropped while the queue is full
 // because the reader of the log has stopped. Each Write is one line. It is safe for concurrent use.
 type Queue struct {
+	// Text is set where the lines are text for people, not JSON.
+	Text bool
+
 	to      io.Writer
 	report  func(dropped uint64) // unless nil, called after dropped lines once lines can be written again
 	lines   chan []byte
@@ -93,11 +98,12 @@ func (q *Queue) Close() {
 // NewQueued returns a logger that writes to w through a Queue: JSON, or colored text on a terminal. The configuration must be
 // valid.
 func NewQueued(cfg Config, w io.Writer) (*slog.Logger, *Queue) {
-	direct := slog.New(handler(cfg, w, isTerminal(w))) // for the queue's goroutine, which may block
+	direct := slog.New(handler(cfg, w, terminal.Is(w), terminal.HasColors(w))) // for the queue's goroutine, which may block
 	q := newQueue(w, func(dropped uint64) {
 		direct.Warn("log lines dropped", "lines", dropped)
 	})
-	return slog.New(handler(cfg, q, isTerminal(w))), q
+	q.Text = isText(cfg, terminal.Is(w))
+	return slog.New(handler(cfg, q, terminal.Is(w), terminal.HasColors(w))), q
 }
 
 // Final writes a program's last message to w, and waits up to a second for its reader.

@@ -24,7 +24,7 @@ func (in Input) WithDefaults() Input {
 func (in Input) Validate() error {
 	var errs config.Errors
 	in.check(&errs)
-	if (!in.Dynamic() || in.Resize == Letterbox) && (in.Width == 0 || in.Height == 0) || in.DType == "" {
+	if (!in.Dynamic() || in.Resize == Letterbox) && (in.Width == 0 || in.Height == 0) || in.Resize == FitHeight && in.Height == 0 || in.DType == "" {
 		errs.Add("input", "width, height and dtype are required")
 	}
 	return errs.Err()
@@ -33,9 +33,14 @@ func (in Input) Validate() error {
 // fill sets the defaults; no other place has any. given reports which keys the file has: an explicit zero stays, and is
 // validated.
 func (d *Definition) fill(given func(key string) bool) {
-	if d.Task != NoTask {
+	switch d.Task {
+	case NoTask:
+	case Pipeline:
+		d.fillPipeline(given)
+	default:
 		d.Input.fill(given)
 		d.Output.fill(d.Task, given)
+		d.Tiles.fill(d.Task, given)
 	}
 	fillValue(&d.Batching.Queue, 256, given("batching.queue"))
 	fillValue(&d.Warmup, 1, given("warmup"))
@@ -63,6 +68,9 @@ func (in *Input) fill(given func(key string) bool) {
 	}
 	if in.derivesSide() {
 		fillValue(&in.Rounding, in.SideRounding(), given("input.rounding"))
+	}
+	if in.limitsSides() && in.Multiple > 0 {
+		fillValue(&in.ToMultiple, RoundNearest, given("input.to_multiple"))
 	}
 }
 

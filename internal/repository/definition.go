@@ -51,6 +51,7 @@ const (
 	OpenCVLinear   = "opencv_linear"
 	OpenCVArea     = "opencv_area"
 	OpenCVCubic    = "opencv_cubic"
+	OpenCVLanczos  = "opencv_lanczos"
 	OpenCVNearest  = "opencv_nearest"
 	PillowNearest  = "pillow_nearest"
 	PillowBilinear = "pillow_bilinear"
@@ -66,7 +67,7 @@ const (
 
 // Interpolations lists the values of Input.Interpolation.
 func Interpolations() []string {
-	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVNearest, PillowNearest,
+	return []string{AreaLinear, AreaCubic, AreaLanczos, OpenCVLinear, OpenCVArea, OpenCVCubic, OpenCVLanczos, OpenCVNearest, PillowNearest,
 		PillowBilinear, PillowBicubic, PillowLanczos, PillowBox, PillowHamming, TorchAntialias, TorchBicubic, TorchLanczos,
 		TorchNearest}
 }
@@ -108,19 +109,23 @@ const (
 // Definition is a model.yaml. What the ONNX file contains (names, dtypes and shapes of inputs and outputs) may be omitted;
 // what is given must agree with the file.
 type Definition struct {
-	Name        string   `yaml:"name"` // the folder's name; optional
-	Description string   `yaml:"description"`
-	Task        Task     `yaml:"task"`   // see Tasks
-	LabelsFile  string   `yaml:"labels"` // file next to model.yaml with one label per line
-	Labels      []string `yaml:"-"`      // the labels read from LabelsFile
-	Input       Input    `yaml:"input"`
-	Output      Output   `yaml:"output"`
-	Batching    Batching `yaml:"batching"`
-	Instances   []Group  `yaml:"instances"` // empty: one group on the server's device
-	Warmup      int      `yaml:"warmup"`    // runs of every bucket before ready; default 1
-	SelfTest    SelfTest `yaml:"self_test"`
-	Versions    Versions `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
-	Source      Source   `yaml:"source"`
+	Name        string         `yaml:"name"` // the folder's name; optional
+	Description string         `yaml:"description"`
+	Task        Task           `yaml:"task"`   // see Tasks
+	LabelsFile  string         `yaml:"labels"` // file next to model.yaml with one label per line
+	Labels      []string       `yaml:"-"`      // the labels read from LabelsFile
+	Input       Input          `yaml:"input"`
+	Output      Output         `yaml:"output"`
+	Tiles       Tiles          `yaml:"tiles"`
+	Batching    Batching       `yaml:"batching"`
+	Instances   []Group        `yaml:"instances"` // empty: one group on the server's device
+	Warmup      int            `yaml:"warmup"`    // runs of every bucket before ready; default 1
+	Memory      Memory         `yaml:"memory"`
+	SelfTest    SelfTest       `yaml:"self_test"`
+	Versions    Versions       `yaml:"versions"` // latest (default), all, a list of numbers, or a gate
+	Source      Source         `yaml:"source"`
+	Steps       []PipelineStep `yaml:"steps"`     // of a pipeline
+	MaxCrops    int            `yaml:"max_crops"` // of one image of a pipeline; default DefaultMaxCrops
 }
 
 // Resize is how an image is resized to the model's input.
@@ -133,8 +138,10 @@ type Resize string
 // the image from its center to the aspect ratio of Width×Height, and then resizes to that; with ResizeWidth×ResizeHeight it crops to as
 // much as Width×Height is of that. Fit scales the shorter side to Input.ShortestEdge, or less where the longer one would exceed
 // Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as PaddleOCR does with
-// lines of text. NoResize takes the image at its own size. The last two, and Letterbox with a stride, give an
-// input whose size depends on the image.
+// lines of text; with Input.MinWidth the width is open. Limit scales down an image whose longer side exceeds Input.LongestEdge, then
+// scales up one whose shorter side is below Input.ShortestEdge, and resizes each side to a multiple; LongestEdge scales the longer side
+// to Input.LongestEdge. NoResize takes the image at its own size. The last three and Fit, Letterbox with a stride and FitHeight with a
+// minimum width give an input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
 	ShortestEdge Resize = "shortest_edge"
@@ -144,6 +151,8 @@ const (
 	Fit          Resize = "fit"
 	NoResize     Resize = "none"
 	FitHeight    Resize = "fit_height"
+	Limit        Resize = "limit"
+	LongestEdge  Resize = "longest_edge"
 )
 
 // DType is a tensor's element type.
@@ -197,9 +206,12 @@ type Input struct {
 	ResizeWidth   int       `yaml:"resize_width"`  // stretch, cover, crop, letterbox: resized to this before the crop; default width
 	ResizeHeight  int       `yaml:"resize_height"` // the same, with resize_width
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor (default of crop), truncate
-	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels
-	LongestEdge   int       `yaml:"longest_edge"`  // fit: limit of the longer side, in pixels; 0: none
-	Multiple      int       `yaml:"multiple"`      // fit: both sides are rounded down to multiples of this; 0: they are not
+	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels; limit: the least, 0: none
+	LongestEdge   int       `yaml:"longest_edge"`  // fit, limit: limit of the longer side, in pixels; 0: none; longest_edge: pixels
+	Multiple      int       `yaml:"multiple"`      // fit, limit, longest_edge: both sides are rounded to multiples of this; 0: they are not
+	ToMultiple    string    `yaml:"to_multiple"`   // limit, longest_edge: round (default), floor, ceil; fit rounds down
+	MaxAspect     float64   `yaml:"max_aspect"`    // limit: an image that is wider than this times its height is padded above and below; 0: none
+	MinWidth      int       `yaml:"min_width"`     // fit_height: pixels of an open width, which is at most Width; 0: the width is fixed
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
 	Rounding      string    `yaml:"rounding"`      // of a derived side: floor, round, half_up, ceil; default: round for cover and centered letterboxes, else floor
 	Place         string    `yaml:"place"`         // letterbox: center (default) or top_left
@@ -240,7 +252,15 @@ func (in Input) derivesSide() bool {
 
 // Dynamic reports whether the size of the input depends on the image. Width and Height are then its limits, 0 for none.
 func (in Input) Dynamic() bool {
-	return in.Resize == NoResize || in.Resize == Fit || in.Resize == Letterbox && in.Stride > 0
+	switch in.Resize {
+	case NoResize, Fit, Limit, LongestEdge:
+		return true
+	case Letterbox:
+		return in.Stride > 0
+	case FitHeight:
+		return in.MinWidth > 0
+	}
+	return false
 }
 
 // Extra is an input other than the image: with two elements per row, which are the numbers that Value names, or with the height and
@@ -255,6 +275,12 @@ type Batching struct {
 	MaxSize  int           `yaml:"max_size"`  // rows in a batch; default 8 on CUDA, 1 on the CPU
 	MaxDelay time.Duration `yaml:"max_delay"` // how long an idle instance may wait for more rows; default 0
 	Queue    int           `yaml:"queue"`     // images waiting or running; default 256
+}
+
+// Memory is how long a model stays in memory.
+type Memory struct {
+	Keep bool          `yaml:"keep"` // it is loaded at start and never unloaded, whatever the server's memory budget
+	TTL  time.Duration `yaml:"ttl"`  // it is unloaded when no request has used it for that long, and loaded again when one does; 0: never
 }
 
 // Group is a number of instances on one device.

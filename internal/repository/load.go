@@ -62,7 +62,7 @@ func (d *Definition) readFiles(fsys fs.FS, errs *config.Errors) (temporary error
 	if d.LabelsFile != "" {
 		data, err := readFile(fsys, d.LabelsFile, maxLabelsFile)
 		if err == nil {
-			d.Labels, err = ParseLabels(data)
+			d.Labels, err = d.parseLabels(data)
 		}
 		check("labels", d.LabelsFile, err)
 	}

@@ -91,7 +91,7 @@ type Output struct {
 	Boxes      string `yaml:"boxes"`       // boxes, detr: name of the output of boxes [n,4]
 	Scores     string `yaml:"scores"`      // boxes: name of the output of scores [n] or [n,classes]; detr: of class logits [n,classes]; map of anomalies: of the score of the image
 	Classes    string `yaml:"classes"`     // boxes, rows: name of the output of class numbers [n]; omitted with [n,classes] or a class column
-	Activation string `yaml:"activation"`  // detr: sigmoid (default), softmax; yolo, yolov5, yolov5_raw: none, sigmoid (default of yolov5_raw)
+	Activation string `yaml:"activation"`  // detr: sigmoid (default), softmax; yolo, yolov5, yolov5_raw: none, sigmoid (default of yolov5_raw); db: none (default), sigmoid; ctc: none (default), softmax
 	BoxFormat  string `yaml:"box_format"`  // boxes: xyxy (default), yxyx, cxcywh, xywh; yolo, yolov5, detr: default cxcywh
 	BoxSpace   string `yaml:"box_space"`   // boxes, detr, rows, yolo, yolov5: original (pixels of the image), input (of the input), unit (0–1 of the input)
 	ClassFirst int    `yaml:"class_first"` // number of the first labeled class in the outputs; lower ones are background
@@ -107,6 +107,7 @@ type Output struct {
 	Mask  MaskOutput  `yaml:",inline"` // instance_segmentation
 	Point PointOutput `yaml:",inline"` // pose
 	Dense DenseOutput `yaml:",inline"` // semantic_segmentation, embedding, image
+	Text  TextOutput  `yaml:",inline"` // text_detection
 }
 
 // ClassThreshold is the score threshold of one class.
@@ -223,8 +224,8 @@ func (o *Output) checkNotDetection(task Task, errs *config.Errors) {
 	for _, only := range []struct {
 		key   string
 		given bool
-	}{{"score_threshold", o.Score != 0 && task != Anomaly}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
-		{"class_agnostic", o.ClassAgnostic}, {"max_candidates", o.MaxCandidates != 0}, {"max_boxes", o.MaxBoxes != 0}} {
+	}{{"score_threshold", o.Score != 0 && task != Anomaly && task != TextDetection}, {"class_thresholds", len(o.ClassThresholds) > 0}, {"iou_threshold", o.IoU != 0}, {"nms", o.NMS != ""},
+		{"class_agnostic", o.ClassAgnostic}, {"max_candidates", o.MaxCandidates != 0 && task != TextDetection}, {"max_boxes", o.MaxBoxes != 0 && task != TextDetection}} {
 		onlyWith(errs, "output."+only.key, only.given, "task: detection, oriented_detection, instance_segmentation or pose")
 	}
 	config.Range(errs, "output.score_threshold", o.Score, 0, maxFactor)
@@ -388,7 +389,11 @@ func (o *Output) checkActivation(errs *config.Errors) {
 		errs.OneOf("output.activation", o.Activation, ActivationSigmoid, ActivationSoftmax)
 	case DecodeYOLO, DecodeYOLOv5, DecodeYOLOv5Raw:
 		errs.OneOf("output.activation", o.Activation, ActivationNone, ActivationSigmoid)
+	case DecodeDB:
+		errs.OneOf("output.activation", o.Activation, ActivationNone, ActivationSigmoid)
+	case DecodeCTC:
+		errs.OneOf("output.activation", o.Activation, ActivationNone, ActivationSoftmax)
 	default:
-		onlyWith(errs, "output.activation", o.Activation != "", "decode: detr, yolo, yolov5 or yolov5_raw")
+		onlyWith(errs, "output.activation", o.Activation != "", "decode: detr, yolo, yolov5, yolov5_raw, db or ctc")
 	}
 }

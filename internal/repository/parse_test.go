@@ -50,6 +50,7 @@ output: {decode: yolox, strides: [8, 16], iou_threshold: 0}
 batching: {max_size: 4, max_delay: 2ms, queue: 8}
 instances: [{device: "cuda:1", count: 2}, {device: cpu}]
 warmup: 0
+memory: {ttl: 10m}
 versions: [2, 5]
 `), "model.yaml")
 	if err != nil {
@@ -63,6 +64,9 @@ versions: [2, 5]
 	}
 	if d.Warmup != 0 || d.Output.IoU != 0 {
 		t.Errorf("zeros written on purpose must stay: warmup %d, iou_threshold %v", d.Warmup, d.Output.IoU)
+	}
+	if d.Memory != (Memory{TTL: 10 * time.Minute}) {
+		t.Errorf("memory: %+v", d.Memory)
 	}
 	if len(d.Versions.Numbers) != 2 || d.Versions.Numbers[1] != 5 {
 		t.Errorf("versions: %+v", d.Versions)

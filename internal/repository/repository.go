@@ -213,6 +213,9 @@ func (r *Repository) LoadAny(name string) (*Entry, error) {
 	if err := entry.checkVersions(); err != nil {
 		return nil, err
 	}
+	if entry.Definition.Task == Pipeline && len(entry.Versions) > 0 {
+		return nil, fmt.Errorf("%s: a pipeline has no weights, but there are some: %s", filepath.Join(entry.Dir, definitionFile), entry.Versions[0].Path)
+	}
 	return entry, nil
 }
 

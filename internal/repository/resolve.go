@@ -172,10 +172,10 @@ func (d *Definition) matches(t TensorInfo) bool {
 	if !slices.Contains(d.Output.nameTypes(), t.DType) || t.Name == d.Output.Mask.Masks {
 		return false
 	}
-	if len(t.Shape) == 0 {
-		return true // unknown
-	}
 	o := &d.Output
+	if len(t.Shape) == 0 || o.Decode == DecodeDB && len(t.Shape) == 4 { // unknown, or of an unknown number of maps
+		return true
+	}
 	rank := d.rank()
 	row := Squeeze(t.Shape[1:], rank)
 	if o.Decode == DecodeRows && len(t.Shape) == 2 { // [n,6] or [n,7], without a batch dimension

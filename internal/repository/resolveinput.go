@@ -149,6 +149,13 @@ func (d *Definition) resolveSize(image TensorInfo, h, w int64, errs *config.Erro
 		in.Height = side(errs, "input.height", in.Height, h)
 		return
 	}
+	if in.Resize == FitHeight {
+		in.Height = side(errs, "input.height", in.Height, h)
+		if w > 0 {
+			errs.Add("input.min_width", "needs an open width; model.onnx gives %q the shape %s", image.Name, FormatShape(image.Shape))
+		}
+		return
+	}
 	if h > 0 || w > 0 {
 		key, setting := "input.resize", string(in.Resize)
 		if in.Resize == Letterbox {

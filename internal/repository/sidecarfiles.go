@@ -1,6 +1,10 @@
 package repository
 
-import "slices"
+import (
+	"path"
+	"slices"
+	"strings"
+)
 
 // labelFiles are in the order of preference.
 var labelFiles = []string{"labels.txt", "classes.txt", "label.txt", "names.txt", "coco.names", "obj.names", "imagenet_classes.txt",
@@ -16,3 +20,18 @@ func LabelFiles() []string { return slices.Clone(labelFiles) }
 
 // SidecarFiles lists the names of all files that may describe a model next to its model.onnx.
 func SidecarFiles() []string { return slices.Concat(describingFiles, labelFiles) }
+
+// IsDictionary reports whether a file's name is that of one with the characters of a model that reads text, as PaddleOCR names them:
+// ppocr_keys_v1.txt, en_dict.txt, ppocrv5_dict.txt.
+func IsDictionary(name string) bool {
+	base := strings.ToLower(path.Base(name))
+	if strings.HasPrefix(base, ".") || path.Ext(base) != ".txt" {
+		return false
+	}
+	for _, part := range []string{"dict", "keys", "charset", "characters", "vocab", "alphabet"} {
+		if strings.Contains(base, part) {
+			return true
+		}
+	}
+	return false
+}

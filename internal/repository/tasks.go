@@ -17,18 +17,29 @@ const (
 	Depth                Task = "depth"                 // a number for each pixel
 	Anomaly              Task = "anomaly"               // a number for each pixel, and a score
 	ImageOutput          Task = "image"                 // an image, as of super-resolution or style transfer
+	TextDetection        Task = "text_detection"        // quadrilaterals around lines of text
+	TextRecognition      Task = "text_recognition"      // the text of a line
 )
 
 // Tasks lists all tasks, in the order of the documentation.
 func Tasks() []Task {
 	return []Task{Classification, Detection, OrientedDetection, InstanceSegmentation, Pose, SemanticSegmentation, Embedding, Depth, Anomaly,
-		ImageOutput, NoTask}
+		ImageOutput, TextDetection, TextRecognition, Pipeline, NoTask}
 }
+
+// TakesTensors reports whether models of a task are ONNX files, whose tensors requests may have.
+func (t Task) TakesTensors() bool { return t != Pipeline }
+
+// SeesImages reports whether a model of a task makes predictions for images by itself, from its own tensors.
+func (t Task) SeesImages() bool { return t != Pipeline && t != NoTask }
 
 // FindsObjects reports whether predictions of a task are boxes with classes and scores, which thresholds and suppression select.
 func (t Task) FindsObjects() bool {
 	return slices.Contains([]Task{Detection, OrientedDetection, InstanceSegmentation, Pose}, t)
 }
+
+// HasObjects reports whether predictions of a task are objects with boxes or corners, which can be cropped.
+func (t Task) HasObjects() bool { return t.FindsObjects() || t == TextDetection }
 
 // The values of Output.Decode of tasks besides classification and detection.
 const (
@@ -126,6 +137,8 @@ func (o *Output) fillTask(task Task, given func(key string) bool) {
 		fillValue(&o.Dense.Normalize, NormalizeL2, given("output.normalize"))
 	case ImageOutput:
 		fillList(&o.Dense.Range, []float64{0, 1}, given("output.range"))
+	case TextDetection, TextRecognition:
+		o.fillText(task, given)
 	}
 }
 
@@ -155,6 +168,8 @@ func taskDecoders(task Task) []string {
 		Depth:                {DecodeMap},
 		Anomaly:              {DecodeMap},
 		ImageOutput:          {DecodeImage},
+		TextDetection:        {DecodeDB},
+		TextRecognition:      {DecodeCTC},
 	}[task]
 }
 
@@ -162,6 +177,7 @@ func taskDecoders(task Task) []string {
 func (d *Definition) checkTask(errs *config.Errors) {
 	d.checkMasks(errs)
 	d.checkPoints(errs)
+	d.checkText(errs)
 	o := &d.Output
 	switch o.Decode {
 	case DecodeLogitsMap, DecodeImage:
@@ -281,9 +297,9 @@ func (o *Output) nameTypes() []DType {
 	return ScoreTypes()
 }
 
-// isDense reports whether a decoder reads vectors, maps or images, whose rows may have any size.
+// isDense reports whether a decoder reads vectors, maps, images or sequences, whose rows may have any size.
 func isDense(decode string) bool {
-	return slices.Contains([]string{DecodeLogitsMap, DecodeClassMap, DecodeVector, DecodeMap, DecodeImage}, decode)
+	return slices.Contains([]string{DecodeLogitsMap, DecodeClassMap, DecodeVector, DecodeMap, DecodeImage, DecodeDB, DecodeCTC}, decode)
 }
 
 // yunetOutputs returns the outputs of YuNet in the order that its decoder reads: for each kind those of all strides. They have the

@@ -57,20 +57,37 @@ func (d *Definition) check() config.Errors {
 	}
 	errs.OneOf("task", string(d.Task), taskNames()...)
 	localFile(&errs, "labels", d.LabelsFile)
-	if d.Task == NoTask {
+	switch d.Task {
+	case NoTask:
 		d.checkNoTask(&errs)
-	} else {
+	case Pipeline:
+		d.checkPipeline(&errs)
+	default:
 		d.Input.check(&errs)
 		d.checkOutput(&errs)
+	}
+	d.checkTiles(&errs)
+	if d.Task != Pipeline {
+		d.checkNoSteps(&errs)
 	}
 	d.Batching.check(&errs)
 	d.checkInstances(&errs)
 	config.Range(&errs, "warmup", d.Warmup, 0, 100)
+	d.checkMemory(&errs)
 	d.checkSelfTest(&errs)
 	d.Versions.check(&errs)
 	d.checkGate(&errs)
 	d.Source.check(&errs)
 	return errs
+}
+
+func (d *Definition) checkMemory(errs *config.Errors) {
+	if d.Memory.TTL != 0 {
+		config.Range(errs, "memory.ttl", d.Memory.TTL, time.Second, 30*24*time.Hour)
+		if d.Memory.Keep {
+			notApplicable(errs, "memory.ttl", "does not apply with memory.keep")
+		}
+	}
 }
 
 // checkNoTask reports keys that only matter for predictions.
@@ -117,7 +134,7 @@ func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
 	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Cover), string(CropFirst), string(Letterbox), string(Fit),
-		string(FitHeight), string(NoResize))
+		string(FitHeight), string(Limit), string(LongestEdge), string(NoResize))
 	in.checkEdge(errs)
 	in.checkCrop(errs)
 	in.checkLetterbox(errs)
@@ -132,22 +149,29 @@ func (in *Input) check(errs *config.Errors) {
 
 func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundHalfUp, RoundCeil)
-	onlyWith(errs, "input.rounding", in.Rounding != "" && !in.derivesSide(), "resize: letterbox, shortest_edge, cover, fit or fit_height")
+	onlyWith(errs, "input.rounding", in.Rounding != "" && !in.derivesSide(), "resize: letterbox, shortest_edge, cover, fit, fit_height, limit or longest_edge")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
-	onlyWith(errs, "input.stride", in.Stride > 0 && !in.Dynamic(), "resize: letterbox, fit or none")
+	onlyWith(errs, "input.stride", in.Stride > 0 && (!in.Dynamic() || in.limitsSides()), "resize: letterbox, fit or none, or min_width")
 	config.Range(errs, "input.multiple", in.Multiple, 0, maxStride)
-	if in.Resize != Fit {
-		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit")
-		onlyWith(errs, "input.multiple", in.Multiple != 0, "resize: fit")
+	if in.Resize != Fit && !in.limitsSides() {
+		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit, limit or longest_edge")
+		onlyWith(errs, "input.multiple", in.Multiple != 0, "resize: fit, limit or longest_edge")
 	}
+	in.checkOpenText(errs)
 	switch in.Resize {
+	case Limit:
+		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 0, maxSide)
+		config.Range(errs, "input.longest_edge", in.LongestEdge, 0, maxSide)
+	case LongestEdge:
+		config.Range(errs, "input.longest_edge", in.LongestEdge, 1, maxSide)
+		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge, fit or limit")
 	case Fit:
 		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
 		config.Range(errs, "input.longest_edge", in.LongestEdge, 0, maxSide)
 	case ShortestEdge:
 		config.Range(errs, "input.shortest_edge", in.ShortestEdge, 1, maxSide)
 	default:
-		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge or fit")
+		onlyWith(errs, "input.shortest_edge", in.ShortestEdge != 0, "resize: shortest_edge, fit or limit")
 	}
 }
 
@@ -193,10 +217,10 @@ func (in *Input) checkLetterbox(errs *config.Errors) {
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 		in.checkMinimalRectangle(errs)
 		return
-	case in.Resize == FitHeight, len(in.Fill) > 0 && (in.Dynamic() && in.Stride > 1 || in.mayPad()):
+	case in.Resize == FitHeight, len(in.Fill) > 0 && (in.Dynamic() && in.Stride > 1 || in.MaxAspect > 0 || in.mayPad()):
 		in.checkChannelValues(errs, "input.fill", in.Fill, 0, 255)
 	default:
-		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox or fit_height, fit or none with a stride, or a resize to less than width and height")
+		onlyWith(errs, "input.fill", len(in.Fill) > 0, "resize: letterbox or fit_height, fit or none with a stride, max_aspect, or a resize to less than width and height")
 	}
 	onlyWith(errs, "input.place", in.Place != "", "resize: letterbox")
 }
@@ -298,7 +322,7 @@ func (d *Definition) checkSelfTest(errs *config.Errors) {
 	if t.MinScore != 0 && t.Label == "" {
 		errs.Add("self_test.label", "is required with min_score")
 	}
-	if t.Label != "" && len(d.Labels) > 0 && !slices.Contains(d.Labels, t.Label) {
+	if t.Label != "" && len(d.Labels) > 0 && d.Task != TextRecognition && !slices.Contains(d.Labels, t.Label) {
 		errs.Add("self_test.label", "%q is not in %s", t.Label, d.LabelsFile)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"fovea/internal/apierror"
 	"fovea/internal/float16"
+	"fovea/internal/repository"
 )
 
 // classifies reports whether elements of a datatype can be ranked.
@@ -59,7 +60,7 @@ func (m *opened) labels(n int) (labels []string, first int) {
 	if m.view == nil {
 		first = d.Output.ClassFirst
 	}
-	if len(d.Labels) == 0 || len(d.Labels)+first != n || d.Task.FindsObjects() {
+	if len(d.Labels) == 0 || len(d.Labels)+first != n || d.Task.FindsObjects() || d.Task == repository.TextRecognition {
 		return nil, 0
 	}
 	return d.Labels, first

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,8 +79,8 @@ type ParameterValue struct {
 }
 
 // ModelConfig returns the configuration of a version of a model.
-func (s *Server) ModelConfig(name, version string) (*ModelConfig, error) {
-	m, err := s.open(name, version)
+func (s *Server) ModelConfig(ctx context.Context, name, version string) (*ModelConfig, error) {
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,11 @@ func (s *Server) inferImages(ctx context.Context, m *opened, r *Request, in Inpu
 	if err != nil {
 		return nil, err
 	}
-	q := inference.Request{Params: params, Waited: r.Waited, Client: r.Client, ClientShare: r.ClientShare}
+	tiles, err := tileParams(r.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	q := inference.Request{Params: params, Tiles: tiles, Waited: r.Waited, Client: r.Client, ClientShare: r.ClientShare}
 	if len(images) == 1 {
 		q.Decoded = r.Decoded
 	}
@@ -138,6 +142,23 @@ func predictionParams(given Parameters, d *repository.Definition) (p postprocess
 			return p, apierror.New(apierror.InvalidParameter, "parameter classes is %s; allowed: a string of labels or numbers of classes, separated by commas", show(value))
 		}
 		p.Classes = strings.Split(text, ",")
+	}
+	return p, nil
+}
+
+// tileParams are the parameters about tiles, as with POST /predict. Some clients can send text only.
+func tileParams(given Parameters) (p inference.TileParams, err error) {
+	for _, name := range inference.TileParameters() {
+		value, ok := given[name]
+		if !ok {
+			continue
+		}
+		if n, isNumber := number(value); isNumber && name != inference.TileParam {
+			value = n
+		}
+		if err := p.Set(name, value); err != nil {
+			return p, err
+		}
 	}
 	return p, nil
 }

@@ -12,7 +12,7 @@ import (
 
 // Infer answers a request, within its time limit and the server's. The inputs' bytes are not kept.
 func (s *Server) Infer(ctx context.Context, r *Request) (*Response, error) {
-	m, err := s.open(r.Model, r.Version)
+	m, err := s.open(ctx, r.Model, r.Version)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -38,8 +39,8 @@ const (
 )
 
 // ModelMetadata describes a version of a model; without a version the highest, and all versions are listed.
-func (s *Server) ModelMetadata(name, version string) (*ModelMetadata, error) {
-	m, err := s.open(name, version)
+func (s *Server) ModelMetadata(ctx context.Context, name, version string) (*ModelMetadata, error) {
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		return nil, err
 	}
@@ -96,20 +97,21 @@ type IndexEntry struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// Index lists the models and views; with ready, only those that are.
+// Index lists the models and views; with ready, only those that are. Pipelines have no tensors, and are not among them.
 func (s *Server) Index(ready bool) []IndexEntry {
 	list := []IndexEntry{}
 	for _, m := range s.engine.Models() {
-		if ready && m.State != inference.Ready {
+		usable := m.State == inference.Ready || m.State == inference.Unloaded
+		if ready && !usable || !m.Task.TakesTensors() {
 			continue
 		}
-		state := map[inference.State]string{inference.Ready: "READY", inference.Loading: "LOADING", inference.Unloading: "UNLOADING"}[m.State]
+		state := map[inference.State]string{inference.Ready: "READY", inference.Unloaded: "READY", inference.Loading: "LOADING", inference.Unloading: "UNLOADING"}[m.State]
 		if state == "" {
 			state = "UNAVAILABLE"
 		}
-		entry := IndexEntry{m.Name, m.Version, state, m.Error}
+		entry := IndexEntry{m.Name, m.Version, state, cmp.Or(m.Error, m.Reason)}
 		list = append(list, entry)
-		if m.State == inference.Ready && m.Task != repository.NoTask {
+		if usable && m.Task != repository.NoTask {
 			entry.Name += repository.ViewSuffix
 			list = append(list, entry)
 		}

@@ -14,7 +14,7 @@ import (
 
 // Engine serves the models. *inference.Engine is one.
 type Engine interface {
-	Open(model, version string) (*inference.Ref, error)
+	Open(ctx context.Context, model, version string) (*inference.Ref, error)
 	Models() []inference.Status
 	Has(model string) bool
 	Load(ctx context.Context, model string) error
@@ -63,8 +63,10 @@ type opened struct {
 	view *view  // of an image view
 }
 
-// open finds a version of a model or of a view. It must be closed.
-func (s *Server) open(name, version string) (*opened, error) {
+// open finds a version of a model or of a view, which is loaded if it is not in memory. It must be closed.
+func (s *Server) open(ctx context.Context, name, version string) (*opened, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Timeout)
+	defer cancel()
 	if version != "" {
 		if n, err := strconv.ParseInt(version, 10, 64); err != nil || n < 1 {
 			return nil, apierror.New(apierror.InvalidParameter, "failed to get model version from specified version string '%s'; allowed: a whole number above 0", Shortened(version))
@@ -73,19 +75,19 @@ func (s *Server) open(name, version string) (*opened, error) {
 	if name == "" {
 		return nil, unknownModel(name, version)
 	}
-	ref, err := s.engine.Open(name, version)
+	ref, err := s.engine.Open(ctx, name, version)
 	if err == nil {
 		return &opened{Ref: ref, info: ref.Info(), name: name}, nil
 	}
 	base, isView := strings.CutSuffix(name, repository.ViewSuffix)
 	if isView && base != "" && apierror.From(err).Code == apierror.ModelNotFound {
-		return s.openView(name, base, version)
+		return s.openView(ctx, name, base, version)
 	}
 	return nil, notFound(err, name, version)
 }
 
-func (s *Server) openView(name, base, version string) (*opened, error) {
-	ref, err := s.engine.Open(base, version)
+func (s *Server) openView(ctx context.Context, name, base, version string) (*opened, error) {
+	ref, err := s.engine.Open(ctx, base, version)
 	if err != nil {
 		return nil, notFound(err, name, version)
 	}
@@ -94,6 +96,19 @@ func (s *Server) openView(name, base, version string) (*opened, error) {
 	}
 	ref.Close()
 	return nil, unknownModel(name, version)
+}
+
+// isUnloaded reports whether a version of a model, or of a view, is not in memory, and is loaded when a request uses it. It is false if
+// another version would be used.
+func (s *Server) isUnloaded(name, version string) bool {
+	model, _ := s.Exists(name)
+	unloaded := false
+	for _, m := range s.engine.Models() {
+		if m.Name == model && (version == "" || m.Version == version) && m.State != inference.Unloading {
+			unloaded = m.State == inference.Unloaded && (model == name || m.Task != repository.NoTask)
+		}
+	}
+	return unloaded
 }
 
 // notFound has the words that clients of Triton look for.
@@ -121,9 +136,13 @@ const (
 	elementSize = 32
 )
 
-// BodyLimit returns how many bytes a request of a model may have: the largest that it can use, within the server's limit.
-func (s *Server) BodyLimit(name, version string) (int64, error) {
-	m, err := s.open(name, version)
+// BodyLimit returns how many bytes a request of a model may have: the largest that it can use, within the server's limit. A model that is
+// not in memory is not loaded before the request has come.
+func (s *Server) BodyLimit(ctx context.Context, name, version string) (int64, error) {
+	if s.isUnloaded(name, version) {
+		return s.limits.BodySize, nil
+	}
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		return 0, err
 	}
@@ -159,9 +178,12 @@ func (s *Server) Exists(name string) (model string, ok bool) {
 	return "", false
 }
 
-// ModelReady reports whether a version of a model is ready. The error is of a model that does not exist.
-func (s *Server) ModelReady(name, version string) (bool, error) {
-	m, err := s.open(name, version)
+// ModelReady reports whether a version of a model is ready, or is loaded when it is used. The error is of a model that does not exist.
+func (s *Server) ModelReady(ctx context.Context, name, version string) (bool, error) {
+	if s.isUnloaded(name, version) {
+		return true, nil
+	}
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		if code := apierror.From(err).Code; code == apierror.NotReady || code == apierror.Draining || code == apierror.DeviceLost {
 			return false, nil

@@ -71,6 +71,11 @@ var testLimits = Limits{Timeout: 10 * time.Second, Rows: 32, BodySize: 64 << 20,
 // newServer is a server of the models, ready.
 func newServer(t testing.TB, limits Limits) (*Server, *inference.Engine) {
 	t.Helper()
+	return newServerWith(t, limits, inference.Defaults())
+}
+
+func newServerWith(t testing.TB, limits Limits, cfg inference.Config) (*Server, *inference.Engine) {
+	t.Helper()
 	dir := t.TempDir()
 	for name, m := range models() {
 		for file, data := range map[string][]byte{"model.yaml": []byte(m.definition), "labels.txt": []byte("red\ngreen\nblue\n"), "1/model.onnx": m.file.Bytes()} {
@@ -83,7 +88,6 @@ func newServer(t testing.TB, limits Limits) (*Server, *inference.Engine) {
 			}
 		}
 	}
-	cfg := inference.Defaults()
 	cfg.Library, cfg.Device = testenv.ORTLibrary(t), "cpu"
 	e, err := inference.New(cfg, repository.Open(dir), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -159,14 +163,14 @@ func TestMetadataAndConfig(t *testing.T) {
 		"boxes.image": {"[{image BYTES [-1 1]}]", "[{num_detections INT32 [-1 1]} {detection_boxes FP32 [-1 5 4]} {detection_scores FP32 [-1 5]} " +
 			"{detection_classes INT32 [-1 5]} {detection_labels BYTES [-1 5]}]", 32, "fovea_image"},
 	} {
-		m, err := s.ModelMetadata(name, "")
+		m, err := s.ModelMetadata(t.Context(), name, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if fmt.Sprint(m.Inputs) != want.inputs || fmt.Sprint(m.Outputs) != want.outputs || m.Platform != want.platform || !slices.Equal(m.Versions, []string{"1"}) {
 			t.Errorf("%s: got %+v", name, m)
 		}
-		c, err := s.ModelConfig(name, "1")
+		c, err := s.ModelConfig(t.Context(), name, "1")
 		if err != nil || c.MaxBatchSize != want.batch || c.Name != name || len(c.Input) != len(m.Inputs) || len(c.InstanceGroup) != 1 {
 			t.Fatalf("%s: %+v, %v", name, c, err)
 		}
@@ -178,22 +182,22 @@ func TestMetadataAndConfig(t *testing.T) {
 			t.Errorf("%s: dims %v", name, c.Input[0].Dims)
 		}
 	}
-	c, err := s.ModelConfig("colors", "")
+	c, err := s.ModelConfig(t.Context(), "colors", "")
 	if err != nil || c.Input[0].Format != "FORMAT_NCHW" || c.Output[0].LabelFilename != "labels.txt" || c.Input[0].DataType != "TYPE_FP32" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if c, err = s.ModelConfig("text", ""); err != nil || c.Input[0].DataType != "TYPE_STRING" || c.Input[0].Format != "FORMAT_NONE" {
+	if c, err = s.ModelConfig(t.Context(), "text", ""); err != nil || c.Input[0].DataType != "TYPE_STRING" || c.Input[0].Format != "FORMAT_NONE" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, name := range []string{"nope", "simple.image", ".image", "", "nope.image", "colors.image.image"} {
-		if _, err := s.ModelMetadata(name, ""); apierror.From(err) == nil || apierror.From(err).Code != apierror.ModelNotFound {
+		if _, err := s.ModelMetadata(t.Context(), name, ""); apierror.From(err) == nil || apierror.From(err).Code != apierror.ModelNotFound {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := s.ModelConfig("simple", "9"); !strings.Contains(err.Error(), "Request for unknown model: 'simple' version 9 is not found") {
+	if _, err := s.ModelConfig(t.Context(), "simple", "9"); !strings.Contains(err.Error(), "Request for unknown model: 'simple' version 9 is not found") {
 		t.Error(err)
 	}
-	if _, err := s.ModelConfig("simple", "x"); apierror.From(err).Code != apierror.InvalidParameter {
+	if _, err := s.ModelConfig(t.Context(), "simple", "x"); apierror.From(err).Code != apierror.InvalidParameter {
 		t.Error(err)
 	}
 }
@@ -269,7 +273,7 @@ func TestInferImages(t *testing.T) {
 			t.Errorf("threshold %v: %v, %v", threshold, got, err)
 		}
 	}
-	if s, err := s.ModelStatistics("boxes.image", ""); err != nil || s[0].InferenceStats.Success.Count != 4 || s[0].InferenceCount != 4 || s[0].ExecutionCount != 4 || len(s[0].BatchStats) != 1 {
+	if s, err := s.ModelStatistics(t.Context(), "boxes.image", ""); err != nil || s[0].InferenceStats.Success.Count != 4 || s[0].InferenceCount != 4 || s[0].ExecutionCount != 4 || len(s[0].BatchStats) != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -319,6 +323,10 @@ func TestInferErrors(t *testing.T) {
 		"a threshold above 1":       {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"score_threshold": 1.5}}, apierror.InvalidParameter, "from 0 to 1"},
 		"too many boxes":            {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"max_boxes": int64(6)}}, apierror.InvalidParameter, "from 1 to 5"},
 		"classes that are no text":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"classes": true}}, apierror.InvalidParameter, "labels or numbers"},
+		"a tile of a classifier":    {Request{Model: "colors.image", Body: red, Parameters: Parameters{"tile": int64(640)}}, apierror.InvalidParameter, "is for models that find objects"},
+		"a tile that is too small":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "8"}}, apierror.InvalidParameter, "32–32768"},
+		"an overlap of NaN":         {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "64", "overlap": "NaN"}}, apierror.InvalidParameter, "out of range (0–<1)"},
+		"a merge that is a number":  {Request{Model: "boxes.image", Body: red, Parameters: Parameters{"tile": "64", "merge": int64(1)}}, apierror.InvalidParameter, "allowed: greedy_nmm, nmm, nms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Infer(t.Context(), &c.request)
@@ -350,7 +358,7 @@ func TestLoadAndUnload(t *testing.T) {
 		if err := s.Unload("simple"); err != nil {
 			t.Fatal(err)
 		}
-		if ready, err := s.ModelReady("simple", ""); ready || err != nil {
+		if ready, err := s.ModelReady(t.Context(), "simple", ""); ready || err != nil {
 			t.Errorf("ready %t after unload, %v", ready, err)
 		}
 		if err := e.Sync(t.Context()); err == nil || !strings.Contains(err.Error(), "unloaded by request") {
@@ -363,7 +371,7 @@ func TestLoadAndUnload(t *testing.T) {
 		if err := s.Load(t.Context(), "simple"); err != nil {
 			t.Fatal(err)
 		}
-		if ready, err := s.ModelReady("simple", "1"); !ready || err != nil {
+		if ready, err := s.ModelReady(t.Context(), "simple", "1"); !ready || err != nil {
 			t.Errorf("not ready after load: %v", err)
 		}
 	}
@@ -376,9 +384,54 @@ func TestLoadAndUnload(t *testing.T) {
 	if n := len(s.Index(true)); n != len(models())+2 {
 		t.Errorf("%d entries", n)
 	}
-	all, err := s.ModelStatistics("", "")
+	all, err := s.ModelStatistics(t.Context(), "", "")
 	if err != nil || len(all) != len(models())+2 {
 		t.Errorf("%d statistics, %v", len(all), err)
+	}
+}
+
+func TestModelsThatAreNotInMemory(t *testing.T) {
+	cfg := inference.Defaults()
+	cfg.MemoryBudget = 1 << 30
+	s, e := newServerWith(t, testLimits, cfg)
+	loaded := func() (names []string) {
+		for _, m := range e.Models() {
+			if m.State == inference.Ready {
+				names = append(names, m.Name)
+			}
+		}
+		return names
+	}
+	for _, name := range []string{"simple", "colors", "colors.image"} {
+		if ready, err := s.ModelReady(t.Context(), name, "1"); !ready || err != nil {
+			t.Errorf("%s: ready %t, %v", name, ready, err)
+		}
+		if limit, err := s.BodyLimit(t.Context(), name, ""); limit != testLimits.BodySize || err != nil {
+			t.Errorf("%s: body limit %d, %v", name, limit, err)
+		}
+		if _, err := s.ModelStatistics(t.Context(), name, ""); apierror.From(err).Code != apierror.NotReady {
+			t.Errorf("%s: statistics: %v", name, err)
+		}
+	}
+	if all, err := s.ModelStatistics(t.Context(), "", ""); len(all) != 0 || err != nil {
+		t.Errorf("statistics: %+v, %v", all, err)
+	}
+	for _, name := range []string{"nope", "simple.image"} {
+		if _, err := s.ModelReady(t.Context(), name, ""); apierror.From(err).Code != apierror.ModelNotFound {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if i := s.Index(true); len(i) != len(models())+2 || i[0].State != "READY" || i[0].Reason != "not used yet" { // boxes
+		t.Errorf("index: %+v", i)
+	}
+	if got := loaded(); got[0] != "simple" || len(got) != 1 { // by ModelReady of simple.image: whether that is a view is in the file
+		t.Errorf("questions have loaded %q", got)
+	}
+	if _, err := s.ModelMetadata(t.Context(), "colors.image", ""); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(loaded(), " "); got != "colors simple" {
+		t.Errorf("loaded: %s", got)
 	}
 }
 

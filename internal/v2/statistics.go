@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -53,15 +54,18 @@ type ModelStatistics struct {
 
 // ModelStatistics returns the statistics of a model: of all versions that are ready, or of one. Without a name they are those of all
 // models and views.
-func (s *Server) ModelStatistics(name, version string) ([]ModelStatistics, error) {
+func (s *Server) ModelStatistics(ctx context.Context, name, version string) ([]ModelStatistics, error) {
 	list := []ModelStatistics{}
 	if name == "" {
 		for _, entry := range s.Index(true) {
-			list = s.appendStatistics(list, entry.Name, entry.Version)
+			list = s.appendStatistics(ctx, list, entry.Name, entry.Version)
 		}
 		return list, nil
 	}
-	m, err := s.open(name, version)
+	if s.isUnloaded(name, version) {
+		return nil, apierror.New(apierror.NotReady, "model '%s' is not loaded, and has no statistics", Shortened(name))
+	}
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func (s *Server) ModelStatistics(name, version string) ([]ModelStatistics, error
 		versions = s.versions(m.info.Model)
 	}
 	for _, v := range versions {
-		list = s.appendStatistics(list, name, v)
+		list = s.appendStatistics(ctx, list, name, v)
 	}
 	if len(list) == 0 {
 		return nil, apierror.New(apierror.NotReady, "requested model '%s' is not available", Shortened(name))
@@ -80,8 +84,11 @@ func (s *Server) ModelStatistics(name, version string) ([]ModelStatistics, error
 }
 
 // appendStatistics adds those of a version, unless it is no longer ready.
-func (s *Server) appendStatistics(list []ModelStatistics, name, version string) []ModelStatistics {
-	m, err := s.open(name, version)
+func (s *Server) appendStatistics(ctx context.Context, list []ModelStatistics, name, version string) []ModelStatistics {
+	if s.isUnloaded(name, version) {
+		return list
+	}
+	m, err := s.open(ctx, name, version)
 	if err != nil {
 		return list
 	}

@@ -15,6 +15,14 @@ func taskView(info *inference.Info) *view {
 	switch info.Definition.Task {
 	case repository.OrientedDetection:
 		return objectsView(most, orientedColumns(most))
+	case repository.TextDetection:
+		return objectsView(most, cornerColumns(most))
+	case repository.TextRecognition:
+		return rowsView([]TensorMetadata{{"text", Bytes, []int64{-1, 1}}, {"score", "FP32", []int64{-1, 1}}}, func(out []Output, row int, p postprocess.Prediction) {
+			r, _ := p.(*postprocess.Recognized)
+			out[0].Data = AppendBytes(out[0].Data, r.Text)
+			putFloat(out[1].Data, row, float32(r.Score))
+		})
 	case repository.InstanceSegmentation:
 		return objectsView(most, maskColumns(most))
 	case repository.Pose:
@@ -78,19 +86,29 @@ func rowsView(outputs []TensorMetadata, write func(outputs []Output, row int, p 
 	}}
 }
 
-func orientedColumns(most int64) objectColumns {
-	return objectColumns{[]TensorMetadata{{"detection_corners", "FP32", []int64{-1, most, 4, 2}}, {"detection_angles", "FP32", []int64{-1, most}}},
-		func(out []Output, row int, p postprocess.Prediction) {
-			list, _ := p.(*postprocess.Oriented)
-			for i, b := range list.Boxes[:min(len(list.Boxes), int(most))] {
-				at := row*int(most) + i
-				for k, corner := range b.Corners {
-					putFloat(out[0].Data, 8*at+2*k, float32(corner[0]))
-					putFloat(out[0].Data, 8*at+2*k+1, float32(corner[1]))
-				}
-				putFloat(out[1].Data, at, float32(b.Angle))
+// cornerColumns has x and y of the four corners of each object.
+func cornerColumns(most int64) objectColumns {
+	return objectColumns{[]TensorMetadata{{"detection_corners", "FP32", []int64{-1, most, 4, 2}}}, func(out []Output, row int, p postprocess.Prediction) {
+		list, _ := p.(postprocess.Quadrilaterals)
+		for i := range min(list.Len(), int(most)) {
+			for k, corner := range list.Quadrilateral(i) {
+				at := 8*(row*int(most)+i) + 2*k
+				putFloat(out[0].Data, at, float32(corner[0]))
+				putFloat(out[0].Data, at+1, float32(corner[1]))
 			}
-		}}
+		}
+	}}
+}
+
+func orientedColumns(most int64) objectColumns {
+	corners := cornerColumns(most)
+	return objectColumns{append(corners.outputs, TensorMetadata{"detection_angles", "FP32", []int64{-1, most}}), func(out []Output, row int, p postprocess.Prediction) {
+		corners.write(out[:1], row, p)
+		list, _ := p.(*postprocess.Oriented)
+		for i, b := range list.Boxes[:min(len(list.Boxes), int(most))] {
+			putFloat(out[1].Data, row*int(most)+i, float32(b.Angle))
+		}
+	}}
 }
 
 // maskColumns has each mask as JSON in COCO's form, {"size":[height,width],"counts":"…"}.

@@ -193,3 +193,42 @@ func worseLevel(a, b *loadtest.Level, share float64) []string {
 	}
 	return worse
 }
+
+// Compared is a level of a result next to that of the first one.
+type Compared struct {
+	Level           string   `json:"level"`
+	Result          string   `json:"result"`     // its label
+	Throughput      float64  `json:"throughput"` // images per second
+	ThroughputRatio *float64 `json:"throughput_ratio"`
+	P50MS           float64  `json:"p50_ms"`
+	P50Ratio        *float64 `json:"p50_ratio"`
+	P99MS           float64  `json:"p99_ms"`
+	P99Ratio        *float64 `json:"p99_ratio"`
+	Stable          bool     `json:"stable"`
+}
+
+// Comparison lists the levels of results that the first has, for programs. A ratio is nil where the first has no value.
+func Comparison(results []*loadtest.Result) []Compared {
+	list := []Compared{}
+	of := func(value, first float64) *float64 {
+		if first == 0 {
+			return nil
+		}
+		value /= first
+		return &value
+	}
+	for _, name := range names(results[0]) {
+		first := find(results[0], name)
+		for i, r := range results {
+			l := find(r, name)
+			if l == nil {
+				continue
+			}
+			list = append(list, Compared{Level: name, Result: Label(r, i), Stable: l.Stable,
+				Throughput: l.Throughput, ThroughputRatio: of(l.Throughput, first.Throughput),
+				P50MS: l.Latency.P50MS, P50Ratio: of(l.Latency.P50MS, first.Latency.P50MS),
+				P99MS: l.Latency.P99MS, P99Ratio: of(l.Latency.P99MS, first.Latency.P99MS)})
+		}
+	}
+	return list
+}

@@ -22,6 +22,17 @@ type Transform struct {
 	InputW, InputH   int
 	ScaleX, ScaleY   float64
 	OffsetX, OffsetY float64
+	// Left and Top are where in the image the part of it begins that the input was made of; see Within. They are in the offsets already.
+	Left, Top float64
+}
+
+// Within returns the transform of an image that is the rectangle from (left, top) on of one of width×height pixels, to that.
+func (t Transform) Within(left, top, width, height int) Transform {
+	t.Left, t.Top = t.Left+float64(left), t.Top+float64(top)
+	t.OffsetX -= float64(left) * t.ScaleX
+	t.OffsetY -= float64(top) * t.ScaleY
+	t.Width, t.Height = width, height
+	return t
 }
 
 // ToImage maps a point of the input to the image, clipped to it.
@@ -90,7 +101,7 @@ type Resampling struct {
 // Resample plans the resampling of an image for an input of a resolved definition.
 func Resample(in *repository.Input, img Image) Resampling {
 	r := Resampling{Source: img.bounds(), Size: TargetSize(in, img.Width, img.Height)}
-	r.Input = InputSize(in, r.Size)
+	r.Input = InputSize(in, img.Width, img.Height)
 	r.CropOffset.X, r.Target.Min.X, r.Target.Max.X = place(in, r.Size.X, r.Input.X)
 	r.CropOffset.Y, r.Target.Min.Y, r.Target.Max.Y = place(in, r.Size.Y, r.Input.Y)
 	if in.Resize == repository.CropFirst {

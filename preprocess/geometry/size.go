@@ -19,7 +19,11 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 	case repository.Fit:
 		return reduced(in, limited(in, fitted(in, width, height)))
 	case repository.FitHeight:
-		return image.Pt(clamp(rounded(in, float64(in.Height)*float64(width)/float64(height)), in.Width), in.Height)
+		target, _ := line(in, width, height)
+		return target
+	case repository.Limit, repository.LongestEdge:
+		target, _ := limitedSides(in, width, height)
+		return target
 	case repository.NoResize:
 		return limited(in, image.Pt(width, height))
 	case repository.CropFirst:
@@ -28,13 +32,22 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 	return image.Pt(in.ResizeSize())
 }
 
-// InputSize returns the size of the input for an image that is resized to target: that of the definition or, if that is
-// open (Input.Dynamic), target with each side rounded up to a multiple of the stride. With a letterbox this is the minimal
-// rectangle of Ultralytics' LetterBox with auto=True, which pads by the rest modulo the stride.
-func InputSize(in *repository.Input, target image.Point) image.Point {
+// InputSize returns the size of the input for an image: that of the definition or, if that is open (Input.Dynamic), TargetSize with each
+// side rounded up to a multiple of the stride. With a letterbox this is the minimal rectangle of Ultralytics' LetterBox with auto=True,
+// which pads by the rest modulo the stride. FitHeight, Limit and LongestEdge pad as PaddleOCR does.
+func InputSize(in *repository.Input, width, height int) image.Point {
 	if !in.Dynamic() {
 		return image.Pt(in.Width, in.Height)
 	}
+	switch in.Resize {
+	case repository.FitHeight:
+		_, input := line(in, width, height)
+		return input
+	case repository.Limit, repository.LongestEdge:
+		_, input := limitedSides(in, width, height)
+		return input
+	}
+	target := TargetSize(in, width, height)
 	stride := max(in.Stride, 1)
 	return image.Pt((target.X+stride-1)/stride*stride, (target.Y+stride-1)/stride*stride)
 }

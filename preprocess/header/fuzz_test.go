@@ -19,7 +19,13 @@ func FuzzRead(f *testing.F) {
 		f.Add(testenv.FormatSample(f, filepath.Base(file)))
 	}
 	f.Add(claim(30000, 30000))
-	f.Add([]byte("GIF89a"))
+	others, err := filepath.Glob("../testdata/formats/*.[gt]if")
+	if err != nil || len(others) == 0 {
+		f.Fatal(err)
+	}
+	for _, file := range others {
+		f.Add(sample(f, filepath.Base(file)))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
@@ -35,6 +41,9 @@ func FuzzRead(f *testing.F) {
 		if info.Width < 1 || info.Height < 1 || pixels > DefaultMaxPixels || info.Orientation < 1 || info.Orientation > 8 {
 			t.Fatalf("accepted %+v", info)
 		}
+		if info.Format == TIFF {
+			everySegment(t, data)
+		}
 		if info.Format != WebP {
 			return
 		}
@@ -42,6 +51,21 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("a chunk of %d bytes", len(chunk))
 		}
 	})
+}
+
+// everySegment reads the segments of a TIFF that was accepted.
+func everySegment(t *testing.T, data []byte) {
+	file, err := ParseTIFF(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for i := range file.Segments() {
+		sum += len(file.Segment(i))
+	}
+	if file.Compression != TIFFPlain && sum > len(data) {
+		t.Fatalf("segments of %d bytes in a file of %d", sum, len(data))
+	}
 }
 
 // BenchmarkReadJPEG walks a JPEG of 5 MB; in real ones about one byte in 200 is a stuffed 0xFF.

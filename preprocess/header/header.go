@@ -21,10 +21,12 @@ const (
 	PNG  Format = "PNG"
 	WebP Format = "WebP"
 	BMP  Format = "BMP"
+	GIF  Format = "GIF"
+	TIFF Format = "TIFF"
 )
 
 // Allowed lists the supported formats, for messages.
-const Allowed = "JPEG, PNG, WebP, BMP"
+const Allowed = "JPEG, PNG, WebP, BMP, GIF, TIFF"
 
 const (
 	// DefaultMaxPixels is used where Limits has none: 50 megapixels.
@@ -42,12 +44,12 @@ type Limits struct {
 type Info struct {
 	Format        Format
 	Width, Height int // pixels as stored, before Orientation is applied; those of the canvas of an animation
-	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap width and height. BMP has
-	// none.
+	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap width and height. BMP and GIF
+	// have none.
 	Orientation int
 	BitDepth    int  // bits per channel, or per palette index
 	Channels    int  // as stored, alpha included; 3 for a palette
-	Progressive bool // progressive JPEG or interlaced PNG
+	Progressive bool // progressive JPEG, interlaced PNG or GIF
 	Animated    bool // holds more than one frame
 
 	// Frame is the position of an animated WebP's first frame on the canvas; empty for other images.
@@ -57,6 +59,8 @@ type Info struct {
 	frameStart, frameEnd int
 
 	lossyBytes int // size of a lossy WebP's data
+
+	padded float64 // pixels of a TIFF's strips or tiles
 
 	alphaStart, alphaEnd int  // of the body of a lossy WebP's ALPH chunk; 0 without one
 	transparent          bool // a WebP says that it has transparent pixels
@@ -114,7 +118,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 		err = tooLarge // reported even if the image is truncated as well: the client can do more about it
 	}
 	if err == nil {
-		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info))
+		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info), limits.checkTiles(info))
 	}
 	if err != nil {
 		return Info{}, err
@@ -124,7 +128,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 }
 
 var readers = map[Format]func([]byte) (Info, error){
-	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP,
+	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP, GIF: readGIF, TIFF: readTIFF,
 }
 
 // pixels returns MaxPixels or its default.
@@ -174,7 +178,7 @@ func truncated(f Format) error {
 // Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of
 // 2024. They only need to tell slow images from others.
 var estimates = map[Format]struct{ pixel, byte int64 }{
-	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3},
+	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3}, GIF: {15, 10}, TIFF: {30, 10},
 }
 
 // Estimate returns the CPU time that an image in a file of size bytes may take.

@@ -17,6 +17,10 @@ func sniff(data []byte) Format {
 		return WebP
 	case has(data, 0, "BM") && len(data) >= 18:
 		return BMP
+	case has(data, 0, "GIF87a"), has(data, 0, "GIF89a"):
+		return GIF
+	case has(data, 0, "II*\x00"), has(data, 0, "MM\x00*"), has(data, 0, "II+\x00"), has(data, 0, "MM\x00+"):
+		return TIFF
 	}
 	return ""
 }
@@ -32,12 +36,6 @@ var unsupportedFormats = []struct {
 	at          int
 	bytes, name string
 }{
-	{0, "GIF87a", "GIF"},
-	{0, "GIF89a", "GIF"},
-	{0, "II*\x00", "TIFF"},
-	{0, "MM\x00*", "TIFF"},
-	{0, "II+\x00", "TIFF"},
-	{0, "MM\x00+", "TIFF"},
 	{4, "ftypavif", "AVIF"},
 	{4, "ftypavis", "AVIF"},
 	{4, "ftyphei", "HEIC"},

@@ -48,6 +48,12 @@ func (*engineTally) Queue(string, string, int) {}
 // Discarded implements inference.Observer.
 func (*engineTally) Discarded(string, string, int) {}
 
+// Tiles implements inference.Observer.
+func (*engineTally) Tiles(string, string, int) {}
+
+// Evicted implements inference.Observer.
+func (*engineTally) Evicted(string, string) {}
+
 // Rejected implements inference.Observer.
 func (t *engineTally) Rejected(_, reason string) { t.failed.CompareAndSwap(nil, &reason) }
 

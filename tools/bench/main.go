@@ -32,6 +32,7 @@ type options struct {
 	Duration    time.Duration // of one measurement
 	Rounds      int           // alternating measurements of each side
 	Requests    int64         // of a soak test
+	Files       int           // images that serve predict gets
 	Limit       float64       // growth that a soak test allows, in bytes of resident memory per request
 	ServeFlags  []string      // additional flags of the server
 	Saturating  bool          // inference.saturating_int8 of server and baseline
@@ -65,7 +66,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "baseline": baseline, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
 	"slow-clients": slowClientsBench, "slow-clients-gateway": slowClientsGateway,
-	"access": accessBench, "v2": v2Bench, "v2-loop": tensorLoop,
+	"access": accessBench, "v2": v2Bench, "v2-loop": tensorLoop, "predict": predictBench,
 }
 
 // comparisons are the verbs with separate flags.
@@ -78,7 +79,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return comparisons[args[0]](ctx, args[1:], out)
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		return errors.New("usage: bench ratio|baseline|soak|slow-clients|access|v2|corpus|counters|guard|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
+		return errors.New("usage: bench ratio|baseline|predict|soak|slow-clients|access|v2|corpus|counters|guard|gpu|peers|peers-table [flags]; bench ratio -h lists the flags")
 	}
 	var o options
 	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
@@ -96,6 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.Duration, "duration", 10*time.Second, "length of one measurement")
 	flags.IntVar(&o.Rounds, "rounds", 3, "alternating measurements of each side")
 	flags.Int64Var(&o.Requests, "requests", 200_000, "requests of a soak test")
+	flags.IntVar(&o.Files, "files", 1000, "images that serve predict gets")
 	flags.Float64Var(&o.Limit, "limit", 64, "growth of resident memory that a soak test allows, in bytes per request")
 	flags.BoolVar(&o.Saturating, "saturating-int8", false, "allow sums of int8 products to saturate, as ONNX Runtime does by default")
 	if strings.HasPrefix(args[0], "slow-clients") {

@@ -39,6 +39,8 @@ func Images() []Image {
 	add("PNG", pngs()...)
 	add("WebP", webps()...)
 	add("BMP", bmps()...)
+	add("GIF", gifs()...)
+	add("TIFF", tiffs()...)
 	return all
 }
 
