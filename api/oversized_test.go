@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -82,14 +83,28 @@ func TestImageOfAGenericTypeIsRefusedByItsLength(t *testing.T) {
 	})
 }
 
-// endless repeats a text without end, after a beginning.
+// endless repeats a text without end, after a beginning. If more bytes than most are wanted, the rest does not come: a client that
+// still writes when the server no longer reads may lose the response.
 type endless struct {
 	io.Reader
 	text string
 	sent int64
+	most int64 // 0: any number
+	once sync.Once
+	done chan struct{} // closed by Close
+}
+
+// Close implements io.Closer, and ends the body that does not come.
+func (e *endless) Close() error {
+	e.once.Do(func() { close(e.done) })
+	return nil
 }
 
 func (e *endless) Read(p []byte) (int, error) {
+	if e.most > 0 && e.sent >= e.most {
+		<-e.done
+		return 0, io.EOF
+	}
 	n, err := e.Reader.Read(p)
 	if err == io.EOF {
 		e.Reader = strings.NewReader(e.text)
@@ -126,9 +141,11 @@ func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 		for name, form := range forms {
 			t.Run(fmt.Sprintf("%s, HTTP/2 %v", name, http2), func(t *testing.T) {
 				s.t = t
-				r := s.request("POST", "/predict", form.contentType, &endless{strings.NewReader(form.beginning), form.rest, 0})
+				body := &endless{Reader: strings.NewReader(form.beginning), text: form.rest, most: 2 * form.limit, done: make(chan struct{})}
+				r := s.request("POST", "/predict", form.contentType, body)
 				r.ContentLength = -1
 				got := s.do(r)
+				_ = body.Close()
 				if got.Status != 413 || got.Code != apierror.BodyTooLarge || !strings.Contains(got.Error, form.says) {
 					t.Errorf("%d %s", got.Status, got.Body)
 				}
@@ -144,7 +161,9 @@ func TestBodyOfUnknownLengthBeyondItsLimit(t *testing.T) {
 func TestLongParameterIsNotRead(t *testing.T) {
 	s := open(t)
 	const part = "--x\r\nContent-Disposition: form-data; name=top_k\r\n\r\n"
-	r := s.request("POST", "/predict", "multipart/form-data; boundary=x", &endless{strings.NewReader(part), strings.Repeat("1", 1<<16), 0})
+	body := &endless{Reader: strings.NewReader(part), text: strings.Repeat("1", 1<<16), most: 1 << 20, done: make(chan struct{})}
+	defer body.Close()
+	r := s.request("POST", "/predict", "multipart/form-data; boundary=x", body)
 	r.ContentLength = -1
 	if got := s.do(r); got.Status != 400 || got.Code != apierror.InvalidParameter {
 		t.Errorf("%d %s", got.Status, got.Body)

@@ -80,7 +80,11 @@ func TestRetry(t *testing.T) {
 			for i := range c.others {
 				replicas = append(replicas, server(t, "other"+itoa(i), echo(&hits)))
 			}
-			f := start(t, func(c *Config) { c.ResponseTimeout, c.ReplayMemory = 500*time.Millisecond, 8<<20 }, replicas...)
+			f := start(t, func(config *Config) {
+				if config.ReplayMemory = 8 << 20; c.reason == "timeout" {
+					config.ResponseTimeout = 2 * time.Second // time enough for the others
+				}
+			}, replicas...)
 			f.retrier.spareTimeout = 50 * time.Millisecond
 			req, _ := http.NewRequest(http.MethodPost, f.url+"/predict", strings.NewReader(c.body))
 			if c.body[0] == '?' {

@@ -16,7 +16,7 @@ import (
 // Whatever replicas and clients do to a request's body, one goroutine at a time reads its connection: net/http panics otherwise, and
 // each fixture looks for that. The next request on a connection gets its own response.
 func TestBodiesInAStorm(t *testing.T) {
-	const clients, connections = 12, 10
+	const clients, connections = 12, 6
 	var replicas []Replica
 	for _, id := range []string{"a", "b", "c", "d"} {
 		replicas = append(replicas, raw(t, id, moody))

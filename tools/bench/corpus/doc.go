@@ -37,7 +37,7 @@ func Images() []Image {
 	}
 	add("JPEG", jpegs()...)
 	add("PNG", pngs()...)
-	add("WebP", webps()...)
+	add("WebP", append(webps(), alphaWebPs()...)...)
 	add("BMP", bmps()...)
 	add("GIF", gifs()...)
 	add("TIFF", tiffs()...)

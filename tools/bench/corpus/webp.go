@@ -176,12 +176,6 @@ func webps() []Image {
 			return riff(vp8(w, h, min(maxBytes, s.Bytes), filter, tree))
 		}
 	}
-	alpha := func(percent, maxBytes, filter int, tree tokenTree, fill func(*lossless, int)) func(Size) []byte {
-		return func(s Size) []byte {
-			w, h := s.percent(percent).webpSides()
-			return withAlpha(w, h, vp8(w, h, min(maxBytes, s.Bytes-w*h/8-4096), filter, tree), func(l *lossless) { fill(l, w*h) })
-		}
-	}
 	vp8l := func(f func(l *lossless, w, h int) []byte) func(Size) []byte {
 		return func(s Size) []byte {
 			w, h := s.webpSides()
@@ -207,18 +201,6 @@ func webps() []Image {
 			l.transforms(11, false)
 			return l.pixels(noise(w*h/8 + 1))
 		})},
-		{Name: "lossy with alpha", Honest: true, Make: alpha(maxLossyPixels, 16<<20, 20, photographic, func(l *lossless, pixels int) {
-			l.transforms(11, false)
-			l.content(noise(pixels/8 + 1))
-		})},
-		{Name: "lossy, cheap coefficients, alpha of one value", Make: alpha(maxLossyPixels, 16<<20, 63, cheap, func(l *lossless, _ int) {
-			l.transforms(13, false)
-			l.content(nil)
-		})},
-		{Name: "lossy, cheap coefficients, indexed alpha", Make: alpha(maxLossyPixels, 16<<20, 63, cheap, func(l *lossless, pixels int) {
-			l.transforms(13, true)
-			l.content(noise(pixels/8 + 1))
-		})},
 		{Name: "lossy, cheap coefficients", Make: lossy(100, maxLossyBytes, 63, cheap)},
 		{Name: "lossy, cheap coefficients, fewer pixels", Make: lossy(maxLossyPixels, 16<<20, 63, cheap)},
 		{Name: "lossy, empty, no filter", Make: noData(false, 0)},
@@ -240,5 +222,29 @@ func webps() []Image {
 			w, h := s.webpSides()
 			return riff(withoutData(w, h, false, 63, noise(s.Bytes/20)))
 		}},
+	}
+}
+
+// alphaWebPs are lossy images with an alpha channel, which only some models read.
+func alphaWebPs() []Image {
+	alpha := func(filter int, tree tokenTree, fill func(*lossless, int)) func(Size) []byte {
+		return func(s Size) []byte {
+			w, h := s.percent(maxLossyPixels).webpSides()
+			return withAlpha(w, h, vp8(w, h, min(16<<20, s.Bytes-w*h/8-4096), filter, tree), func(l *lossless) { fill(l, w*h) })
+		}
+	}
+	return []Image{
+		{Name: "lossy with alpha", Honest: true, Make: alpha(20, photographic, func(l *lossless, pixels int) {
+			l.transforms(11, false)
+			l.content(noise(pixels/8 + 1))
+		})},
+		{Name: "lossy, cheap coefficients, alpha of one value", Make: alpha(63, cheap, func(l *lossless, _ int) {
+			l.transforms(13, false)
+			l.content(nil)
+		})},
+		{Name: "lossy, cheap coefficients, indexed alpha", Make: alpha(63, cheap, func(l *lossless, pixels int) {
+			l.transforms(13, true)
+			l.content(noise(pixels/8 + 1))
+		})},
 	}
 }
