@@ -76,7 +76,7 @@ test-docs: setup #+ run the commands of docs/, and its configurations with nginx
 	@scripts/test-docs $(ARGS)
 
 reference: setup #+ write what docs/ says about keys, commands, metrics and the API, from the code
-	FOVEA_TEST_UPDATE_REFERENCE=1 go test -count=1 -p 1 -run Reference ./api ./cmd/... ./fleet/gateway
+	FOVEA_TEST_UPDATE_REFERENCE=1 go test -count=1 -p 1 -run "Reference|CommandLine" ./api ./cmd/... ./fleet/gateway
 
 fuzz: setup ## run every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz $(FUZZTIME)

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"fovea/internal/testenv"
+	"fovea/internal/reference"
 	"fovea/loadtest"
 )
 
 func TestDocumentOfTheCommandLine(t *testing.T) {
 	p := programOf(rootCommand())
-	testenv.Generated(t, "docs/cli.md", "loadtest json", p.JSONTable(), *update)
-	testenv.Generated(t, "docs/cli.md", "loadtest statuses", p.StatusTable(), *update)
+	reference.Check(t, "cli.md", "loadtest json", p.JSONTable())
+	reference.Check(t, "cli.md", "loadtest statuses", p.StatusTable())
 }
 
 func TestResultOnStandardOutput(t *testing.T) {

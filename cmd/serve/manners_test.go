@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"fovea/internal/reference"
 	"fovea/internal/testenv"
 )
 
 func TestDocumentOfTheCommandLine(t *testing.T) {
 	t.Setenv("FOVEA_CONFIG", "")
 	p := programOf(rootCommand())
-	testenv.Generated(t, "docs/cli.md", "serve json", p.JSONTable(), *update)
-	testenv.Generated(t, "docs/cli.md", "serve statuses", p.StatusTable(), *update)
+	reference.Check(t, "cli.md", "serve json", p.JSONTable())
+	reference.Check(t, "cli.md", "serve statuses", p.StatusTable())
 }
 
 func TestListOfModelsOnATerminalAndElsewhere(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"fovea/docker"
 	"fovea/fleet"
+	"fovea/internal/reference"
 	"fovea/internal/testenv"
 )
 
@@ -16,8 +17,8 @@ var update = flag.Bool("update", false, "write the generated parts of documents"
 
 func TestDocumentOfTheCommandLine(t *testing.T) {
 	p := programOf(rootCommand())
-	testenv.Generated(t, "docs/cli.md", "supervise json", p.JSONTable(), *update)
-	testenv.Generated(t, "docs/cli.md", "supervise statuses", p.StatusTable(), *update)
+	reference.Check(t, "cli.md", "supervise json", p.JSONTable())
+	reference.Check(t, "cli.md", "supervise statuses", p.StatusTable())
 }
 
 func TestChecksAsTextAndJSON(t *testing.T) {
