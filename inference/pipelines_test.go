@@ -300,6 +300,14 @@ func TestPipelineErrorsNameTheStep(t *testing.T) {
 	if _, err := e.Open(t.Context(), "flag", ""); apierror.From(err) == nil || !strings.Contains(err.Error(), "POST /v1/models/flag/predict") {
 		t.Errorf("opened for tensors: %v", err)
 	}
+	until(t, "the end of the runs of crops whose image had failed", func() bool {
+		for _, m := range e.models {
+			if len(m.served) > 0 && m.served[0].batcher.InUse() != nil {
+				return false
+			}
+		}
+		return true
+	})
 	atRest(t, e)
 }
 

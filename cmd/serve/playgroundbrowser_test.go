@@ -210,22 +210,41 @@ func (b *tab) saved(button string) []byte {
 	if err != nil {
 		b.fail("%v", err)
 	}
+	for try := 1; ; try++ {
+		data, err := b.savedOnce(ctx, button)
+		if err == nil {
+			return data
+		}
+		if try == saveTries {
+			b.fail("%s saves nothing: %v", button, err)
+		}
+		b.t.Logf("%s saved nothing: %v", button, err)
+	}
+}
+
+// A click that saves nothing is repeated after a while: Chromium ignores all but ten downloads of a page in a second
+// (kBurstDownloadLimit of third_party/blink/renderer/core/frame/local_frame.cc).
+const (
+	saveTries = 3
+	saveTime  = 4 * time.Second
+)
+
+// savedOnce clicks a button once and returns the file that the page saves.
+func (b *tab) savedOnce(ctx context.Context, button string) ([]byte, error) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, saveTime)
+	defer cancel()
 	events := chromedp.BrowserEvents(ctx, browser.DownloadProgress)
 	b.click(button)
 	for e, err := range events {
 		if err != nil {
-			b.fail("%s saves nothing: %v", button, err)
+			return nil, err
 		}
 		if e.State == browser.DownloadProgressStateCompleted {
-			data, err := os.ReadFile(filepath.Join(b.folder, e.GUID))
-			if err != nil {
-				b.fail("%v", err)
-			}
-			return data
+			return os.ReadFile(filepath.Join(b.folder, e.GUID))
 		}
 	}
-	b.fail("%s saves nothing", button)
-	return nil // not reached
+	return nil, context.Cause(ctx)
 }
 
 // savedImage is the annotated image that the page saves.
