@@ -32,6 +32,6 @@ def filter_case(context, case):
     given = set(case.query or {}) | set(body) | set(body.get("parameters") or {})
     if "annotate" in given and max(len(body.get(name) or []) for name in ("image", "images")) > 1:
         return False  # the response is an image
-    if any("url" in image for image in body.get("images") or []):
+    if any(isinstance(image, dict) and "url" in image for image in body.get("images") or []):
         return False  # images by URL are off
-    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes", "encoding", "url"}
+    return not given & {"score_threshold", "iou_threshold", "classes", "max_boxes", "encoding", "url", "tile", "overlap", "merge", "merge_metric", "merge_threshold", "whole_image"}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"strings"
 	"testing"
 
@@ -12,8 +11,6 @@ import (
 	"fovea/internal/reference"
 	"fovea/internal/testenv"
 )
-
-var update = flag.Bool("update", false, "write the generated parts of documents")
 
 func TestDocumentOfTheCommandLine(t *testing.T) {
 	p := programOf(rootCommand())
