@@ -57,10 +57,10 @@ test: setup test-servers ## vet and test everything
 	python3 -B scripts/efficientnet_lite0_test.py --quiet
 	go test -shuffle=on -timeout=15m ./...
 
-# Tests of cmd/serve run the built programs, and those of preprocess compute on one goroutine: the detector would see nothing in them, in a
+# Tests of cmd and tools run the built programs, and those of preprocess compute on one goroutine: the detector would see nothing in them, in a
 # third of the time of all.
 race: setup test-servers ## test with the race detector
-	go test -race -timeout=20m $$(go list ./... | grep -vE '/(cmd/serve|preprocess)$$')
+	go test -race -timeout=20m $$(go list ./... | grep -vE '/(cmd|tools|preprocess)(/|$$)')
 
 test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
 	@scripts/clients-test
