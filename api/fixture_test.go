@@ -76,9 +76,10 @@ func (noTensors) Open(_ context.Context, model, _ string) (*inference.Ref, error
 	return nil, apierror.New(apierror.ModelNotFound, "no model %s", model)
 }
 
-func (noTensors) Has(string) bool                    { return false }
-func (noTensors) Load(context.Context, string) error { return nil }
-func (noTensors) Unload(string) error                { return nil }
+func (noTensors) Has(string) bool                                 { return false }
+func (noTensors) Unloaded(string, string) (repository.Task, bool) { return "", false }
+func (noTensors) Load(context.Context, string) error              { return nil }
+func (noTensors) Unload(string) error                             { return nil }
 
 func (e *engine) Ready() []string { return e.ready }
 func (e *engine) Broken() error   { return e.broken }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"fovea/internal/apierror"
@@ -50,6 +51,19 @@ func (e *Engine) startsResident(m *model) bool {
 // onDemand reports whether requests can use a model that is not resident.
 func (m *model) onDemand() bool {
 	return !m.resident && len(m.wanted) > 0 && m.failure() == nil
+}
+
+// Unloaded reports whether a version of a model, or any without one, is not in memory and is loaded when a request uses it, and the task of
+// that model.
+func (e *Engine) Unloaded(name, number string) (task repository.Task, unloaded bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	m := e.models[name]
+	if m == nil || !m.onDemand() {
+		return "", false
+	}
+	isWanted := func(w wantedVersion) bool { return number == "" || strconv.Itoa(w.Number) == number }
+	return m.entry.Definition.Task, slices.ContainsFunc(m.wanted, isWanted)
 }
 
 // wants reports whether a version is wanted in memory.

@@ -17,6 +17,7 @@ type Engine interface {
 	Open(ctx context.Context, model, version string) (*inference.Ref, error)
 	Models() []inference.Status
 	Has(model string) bool
+	Unloaded(model, version string) (task repository.Task, unloaded bool)
 	Load(ctx context.Context, model string) error
 	Unload(model string) error
 }
@@ -98,17 +99,11 @@ func (s *Server) openView(ctx context.Context, name, base, version string) (*ope
 	return nil, unknownModel(name, version)
 }
 
-// isUnloaded reports whether a version of a model, or of a view, is not in memory, and is loaded when a request uses it. It is false if
-// another version would be used.
+// isUnloaded reports whether a version of a model, or of a view, is not in memory, and is loaded when a request uses it.
 func (s *Server) isUnloaded(name, version string) bool {
 	model, _ := s.Exists(name)
-	unloaded := false
-	for _, m := range s.engine.Models() {
-		if m.Name == model && (version == "" || m.Version == version) && m.State != inference.Unloading {
-			unloaded = m.State == inference.Unloaded && (model == name || m.Task != repository.NoTask)
-		}
-	}
-	return unloaded
+	task, unloaded := s.engine.Unloaded(model, version)
+	return unloaded && (model == name || task != repository.NoTask)
 }
 
 // notFound has the words that clients of Triton look for.
