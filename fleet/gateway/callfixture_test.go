@@ -37,12 +37,7 @@ type callFixture struct {
 
 func startCalls(t testing.TB, change func(*Config), replicas ...Replica) *callFixture {
 	t.Helper()
-	return serveCalls(t, start(t, func(c *Config) {
-		c.DialTimeout, c.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
-		if change != nil {
-			change(c)
-		}
-	}, replicas...))
+	return serveCalls(t, start(t, change, replicas...))
 }
 
 func serveCalls(t testing.TB, f *fixture) *callFixture {

@@ -128,9 +128,7 @@ func serveOn(t *testing.T, inherited *os.File, replica Replica) (end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Defaults()
-	cfg.DialTimeout, cfg.UnresponsiveAfter = testTimeout, testTimeout // not reached on a busy machine
-	g, err := New(cfg, slog.New(slog.DiscardHandler))
+	g, err := New(patient(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,14 @@ func (m cleaning) Run() int {
 // testTimeout bounds every wait of a test.
 const testTimeout = 20 * time.Second
 
+// patient returns the default configuration with limits that no replica reaches because the machine is busy. A test of a limit
+// sets it.
+func patient() Config {
+	cfg := Defaults()
+	cfg.DialTimeout, cfg.UnresponsiveAfter = testTimeout, testTimeout
+	return cfg
+}
+
 // fixture is a gateway on a real socket.
 type fixture struct {
 	*Gateway
@@ -59,7 +67,7 @@ func start(t testing.TB, change func(*Config), replicas ...Replica) *fixture {
 // startTraced starts a gateway whose requests are traced, unless tracer is nil.
 func startTraced(t testing.TB, tracer *tracing.Tracer, change func(*Config), replicas ...Replica) *fixture {
 	t.Helper()
-	cfg := Defaults()
+	cfg := patient()
 	if change != nil {
 		change(&cfg)
 	}

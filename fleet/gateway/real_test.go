@@ -157,7 +157,7 @@ func TestRealReplicasUnderLoad(t *testing.T) {
 	for _, r := range replicas {
 		list = append(list, r.Replica)
 	}
-	f := startCalls(t, func(c *Config) { c.DialTimeout, c.UnresponsiveAfter = testTimeout, testTimeout }, list...)
+	f := startCalls(t, nil, list...)
 	var answered, failed atomic.Int64
 	load := func(one func(n int) error) (end func()) {
 		stop := make(chan struct{})
