@@ -27,6 +27,7 @@ const (
 type Gateway struct {
 	cfg            Config
 	requestTimeout time.Duration // from a request's headers to the end of its response
+	lingerTimeout  time.Duration
 	balancer       *Balancer
 	metrics        *metrics
 	poison         *poisonTable // nil: no body is ever rejected
@@ -61,7 +62,8 @@ func New(cfg Config, log *slog.Logger) (*Gateway, error) {
 	}
 	m := newMetrics()
 	m.registry.MustRegister(protection.Guard)
-	g := &Gateway{cfg: cfg, protection: protection, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack, metrics: m, log: log,
+	g := &Gateway{cfg: cfg, protection: protection, requestTimeout: cfg.BodyTimeout + cfg.ResponseTimeout + slack,
+		lingerTimeout: lingerTimeout, metrics: m, log: log,
 		poison: newPoisonTable(cfg, time.Now), upstream: transport(cfg), probes: probeTransport(cfg)}
 	g.watchCtx, g.stopWatch = context.WithCancel(context.Background())
 	g.drained, g.drain = context.WithCancel(context.Background())

@@ -24,7 +24,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	own, ok := g.routes[r.URL.EscapedPath()]
 	if ok && r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the response must not wait for a body that is not read
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.lingerTimeout))
 	}
 	switch {
 	case !ok:
@@ -78,7 +78,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request) {
 	}
 	out := &responseWriter{ResponseWriter: w, rc: rc}
 	w.Header()[requestIDHeader] = []string{rc.id}
-	defer out.linger(r)
+	defer out.linger(r, g.lingerTimeout)
 	defer g.finish(r, out, rc)
 	g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)

@@ -126,13 +126,13 @@ const lingerTimeout = time.Second
 // linger reads the rest of the body after an early response. On HTTP/1 the response is sent first. On HTTP/2 some clients stop
 // sending once it has begun and wait for its end, so the gateway's own errors wait for the body, and nothing is read after a
 // replica's response, since replicas read the rest themselves.
-func (w *responseWriter) linger(r *http.Request) {
+func (w *responseWriter) linger(r *http.Request, timeout time.Duration) {
 	rc := w.rc
 	if !w.ended || rc.admitted == nil || rc.admitted.Arrived() || rc.http2 && rc.err == nil {
 		return
 	}
 	control := http.NewResponseController(w.ResponseWriter)
-	err := control.SetReadDeadline(time.Now().Add(lingerTimeout))
+	err := control.SetReadDeadline(time.Now().Add(timeout))
 	if !rc.http2 {
 		err = errors.Join(err, control.Flush())
 	}

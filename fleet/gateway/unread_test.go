@@ -143,6 +143,7 @@ func TestClientThatSendsItsWholeBodyGetsTheEarlyResponse(t *testing.T) {
 				replicas = append(replicas, c.replica(t))
 			}
 			f := start(t, nil, replicas...)
+			f.lingerTimeout = testTimeout
 			conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 			if err != nil {
 				t.Fatal(err)
@@ -168,6 +169,7 @@ func TestClientThatSendsItsWholeBodyGetsTheEarlyResponse(t *testing.T) {
 // Some clients lose the response if the HTTP/2 stream is reset after it.
 func TestRejectedBodyIsReadToItsEndOverHTTP2(t *testing.T) {
 	f := start(t, nil)
+	f.lingerTimeout = testTimeout
 	transport := testenv.HTTP2()
 	defer transport.CloseIdleConnections()
 	f.client = &http.Client{Transport: transport, Timeout: testTimeout}
