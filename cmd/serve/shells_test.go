@@ -17,7 +17,7 @@ import (
 // bashCompletion is the script of the package bash-completion, which completions for bash need.
 const bashCompletion = "/usr/share/bash-completion/bash_completion"
 
-// shell is one in a folder of its own, in which serve is on the path.
+// shell is one in its own folder, in which serve is on the path.
 type shell struct {
 	t   *testing.T
 	dir string
