@@ -65,7 +65,7 @@ race: setup test-servers ## test with the race detector
 test-clients: setup #+ run the examples of docs/clients.md, with the Python packages that they need
 	@scripts/clients-test
 
-test-playground: setup #+ try the playground in Chromium (docs/playground.md), which it installs if there is none
+test-playground: setup #+ check the types of the playground, and try it in Chromium (docs/playground.md), which it installs if there is none
 	@scripts/playground-test
 
 test-training: build #+ test training/ on the CPU, with the packages of its lock file (docs/training.md)

@@ -1,5 +1,6 @@
 // Package playground is a page on which people try the models of a server in a browser: files that are embedded in the program,
-// and headers that keep the page to them and to the server. It is plain JavaScript without a build step; its types are in JSDoc.
+// and headers that keep the page to them and to the server. It is plain JavaScript without a build step; its types are in JSDoc, and
+// scripts/playground-types checks them.
 package playground
 
 import (

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,7 +83,7 @@ func predictCommand() *cobra.Command {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process immediately
-			if err := errors.Join(o.checkOutputs(), o.checkParameters(c.Flags().Changed)); err != nil {
+			if err := errors.Join(o.checkOutputs(c.Flags().Changed), o.checkParameters(c.Flags().Changed)); err != nil {
 				return fmt.Errorf("predict: %w", err)
 			}
 			if err := o.run(ctx, args[0], args[1:]); err != nil {
@@ -124,20 +123,14 @@ func (o *predictOptions) flags(c *cobra.Command) {
 	cli.Folders(c, "annotate", "crop")
 }
 
-// checkOutputs checks the flags of the output, and chooses the format by the file's ending.
-func (o *predictOptions) checkOutputs() error {
-	var errs []error
-	chosen := 0
-	for _, given := range []bool{o.json, o.jsonl, o.csv} {
-		if given {
-			chosen++
+// checkOutputs checks the flags of the output and of the server, and chooses the format. given tells which flags there are.
+func (o *predictOptions) checkOutputs(given func(string) bool) error {
+	errs := []error{o.chooseFormat()}
+	for _, f := range []struct{ flag, value string }{{"output", o.output}, {"annotate", o.annotate}, {"crop", o.crop}, {"files-from", o.filesFrom},
+		{"server", o.server}, {"key", o.key}, {"key-file", o.keyFile}, {"ca-file", o.caFile}} {
+		if f.value == "" && given(f.flag) { // of a variable that is not set
+			errs = append(errs, fmt.Errorf("--%s: the value is empty", f.flag))
 		}
-	}
-	if chosen > 1 {
-		errs = append(errs, errors.New("--json, --jsonl and --csv: give one of these"))
-	}
-	if chosen == 0 {
-		o.json, o.jsonl, o.csv = strings.HasSuffix(o.output, ".json"), strings.HasSuffix(o.output, ".jsonl"), strings.HasSuffix(o.output, ".csv")
 	}
 	if o.resume && (o.output == "" || !o.jsonl) {
 		errs = append(errs, errors.New("--resume: needs --jsonl and --output FILE, which tell what is done"))
@@ -196,14 +189,12 @@ func (o *predictOptions) checkParameters(given func(string) bool) error {
 
 // run finds the images, opens the model or the server, and predicts.
 func (o *predictOptions) run(ctx context.Context, model string, paths []string) error {
-	inputs, err := o.find(paths)
+	inputs, err := o.find(ctx, paths)
 	if err != nil {
 		return err
 	}
-	if o.annotate != "" {
-		if name := bulk.Overwritten(o.annotate, inputs); name != "" {
-			return fmt.Errorf("--annotate: %s would overwrite %s; give another folder", o.annotate, name)
-		}
+	if err := o.makeFolders(inputs); err != nil {
+		return err
 	}
 	progress := terminal.NewProgress(io.Discard, len(inputs), "images")
 	if !o.quiet {
@@ -213,58 +204,6 @@ func (o *predictOptions) run(ctx context.Context, model string, paths []string) 
 		return o.remote(ctx, model, inputs, progress)
 	}
 	return o.local(ctx, model, inputs, progress)
-}
-
-// find lists the images of the arguments and of --files-from.
-func (o *predictOptions) find(paths []string) ([]bulk.Input, error) {
-	if o.filesFrom != "" {
-		names, err := o.names()
-		if err != nil {
-			return nil, fmt.Errorf("--files-from: %w", err)
-		}
-		paths = append(paths, names...)
-	}
-	if o.filesFrom == "-" && slices.Contains(paths, bulk.Stdin) {
-		return nil, errors.New("standard input is either an image (-) or names of files (--files-from -)")
-	}
-	if len(paths) == 0 {
-		return nil, errors.New("name images or folders, or - for an image on standard input")
-	}
-	return bulk.Find(paths, o.in, int64(o.cfg.HTTP.MaxImageBytes))
-}
-
-func (o *predictOptions) names() (names []string, err error) {
-	if o.filesFrom == "-" {
-		return bulk.ReadNames(o.in)
-	}
-	file, err := os.Open(o.filesFrom)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return bulk.ReadNames(file)
-}
-
-// open opens the output. Without --resume a file that exists is replaced.
-func (o *predictOptions) open(inputs []bulk.Input) (sink bulk.Sink, file *os.File, err error) {
-	to := o.out
-	if o.output != "" {
-		if file, err = os.Create(o.output); err != nil {
-			return nil, nil, err
-		}
-		to = file
-	}
-	switch {
-	case o.json:
-		sink = bulk.NewJSON(to)
-	case o.jsonl:
-		sink = bulk.NewJSONLines(to)
-	case o.csv:
-		sink = bulk.NewCSV(to, o.notes)
-	default:
-		sink = bulk.NewTable(to, inputs)
-	}
-	return sink, file, nil
 }
 
 // predictAll predicts the images with a model or a server, and says what failed.
@@ -307,6 +246,12 @@ func (o *predictOptions) result(s bulk.Summary, skipped int, ended error) error 
 		}
 		if skipped > 0 {
 			text += fmt.Sprintf("; %s were done before", terminal.Count(skipped))
+		}
+		if o.annotate != "" {
+			text += "; annotated images are in " + terminal.Clean(o.annotate)
+		}
+		if o.crop != "" {
+			text += "; crops are in " + terminal.Clean(o.crop)
 		}
 		_, _ = fmt.Fprintln(o.notes, text)
 	}

@@ -127,7 +127,7 @@ func TestPredictInEveryFormat(t *testing.T) {
 			t.Errorf("%s: exit status %d, %s\n%s", name, status, notes, out)
 		}
 	}
-	for ending, begin := range map[string]string{".json": "[\n{", ".jsonl": `{"image"`, ".csv": "image,", ".txt": "IMAGE "} {
+	for ending, begin := range map[string]string{".json": "[\n{", ".jsonl": `{"image"`, ".NDJSON": `{"image"`, "": "IMAGE ", ".csv": "image,", ".txt": "IMAGE "} {
 		file := filepath.Join(t.TempDir(), "seen"+ending)
 		out, notes, status := predictCLI(t, repo, "colors", path, "-o", file)
 		if text, err := os.ReadFile(file); status != 0 || out != "" || err != nil || !strings.HasPrefix(string(text), begin) {
@@ -157,6 +157,9 @@ func TestPredictWithAnONNXFile(t *testing.T) {
 	out, notes, status := predictCLI(t, dir, filepath.Join(dir, "best.onnx"), filepath.Join(dir, "in"), "--annotate", seen, "--crop", crops, "--jsonl", "--score-threshold=0.3")
 	if status != 0 {
 		t.Fatalf("%d %s", status, notes)
+	}
+	if !strings.Contains(notes, "; annotated images are in "+seen+"; crops are in "+crops+"\n") {
+		t.Errorf("the summary is %q", notes)
 	}
 	boxes := 0
 	for _, one := range parseLines(t, out) {
@@ -285,6 +288,29 @@ func TestPredictIsInterrupted(t *testing.T) {
 	}
 }
 
+func TestPredictIsInterruptedWhileItReadsStandardInput(t *testing.T) {
+	cmd := command(t, colorRepository(t, "", colorClassifier(0, 1, 2)), "predict", "colors", "-")
+	in, err := cmd.StdinPipe() // never ends
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var notes testenv.Buffer
+	cmd.Stderr = &notes
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(make([]byte, 1<<20)); err != nil { // more than a pipe holds, so that it is being read
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); exitStatus(err) != 130 || !strings.Contains(notes.String(), "interrupted before the first image\n") {
+		t.Errorf("%v %s", err, notes.String())
+	}
+}
+
 func TestPredictOnATerminal(t *testing.T) {
 	repo, images := colorRepository(t, "", colorClassifier(0, 1, 2)), colorImages(t, 3)
 	terminal := func(columns int, env []string, change func(*exec.Cmd), args ...string) (string, int) {
@@ -312,6 +338,9 @@ func TestPredictOnATerminal(t *testing.T) {
 	}
 	if text, _ := terminal(90, []string{"NO_COLOR=1"}, nil); strings.Contains(text, "m") && strings.Contains(text, "\x1b[3") || !strings.Contains(text, "█") {
 		t.Errorf("with NO_COLOR: %q", text)
+	}
+	if text, _ := terminal(90, []string{"TERM=dumb"}, nil); strings.ContainsAny(strings.ReplaceAll(text, "\r\n", "\n"), "\x1b\r") || !strings.Contains(text, "11 images in ") {
+		t.Errorf("with TERM=dumb: %q", text)
 	}
 	if text, _ := terminal(90, nil, nil, "--quiet", "--jsonl"); strings.Contains(text, "\x1b") || strings.Contains(text, "images in") {
 		t.Errorf("with --quiet: %q", text)
@@ -368,8 +397,8 @@ func TestPredictWithAServer(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no key":               {[]string{"colors", server}, "API key"},
-		"a wrong key":          {[]string{"colors", server, "--key=fovea_wrong"}, "API key"},
+		"no key":               {[]string{"colors", server}, "the server requires an API key; give it with --key-file or in FOVEA_API_KEY"},
+		"a wrong key":          {[]string{"colors", server, "--key=fovea_wrong"}, "the API key is not valid"},
 		"a model it lacks":     {[]string{"cats", server, "--key", key}, "cats"},
 		"a path as a model":    {[]string{"./colors.onnx", server, "--key", key}, "not the name of a model of a server"},
 		"no server there":      {[]string{"colors", "--server=http://127.0.0.1:9", "--key", key}, "the server cannot be reached"},
@@ -400,7 +429,12 @@ func TestPredictRefusesWrongUsage(t *testing.T) {
 	repo := colorRepository(t, "", colorClassifier(0, 1, 2))
 	for want, args := range map[string][]string{
 		"name images or folders":                       {"colors"},
-		"requires at least 1 arg":                      {},
+		"usage: serve predict MODEL IMAGE…":            {},
+		"--server: the value is empty":                 {"colors", "a.jpg", "--server="},
+		"--annotate: the value is empty":               {"colors", "a.jpg", "--annotate", ""},
+		"--output: .jsn is none of .json":              {"colors", "a.jpg", "-o", "seen.jsn"},
+		"--annotate: mkdir /dev/null: not a directory": {"colors", "a.jpg", "--annotate=/dev/null/seen"},
+		"--crop: mkdir /dev/null: not a directory":     {"colors", "a.jpg", "--crop=/dev/null"},
 		"give one of these":                            {"colors", "a.jpg", "--json", "--csv"},
 		"--resume: needs --jsonl and --output":         {"colors", "a.jpg", "--resume", "--jsonl"},
 		"--parallel: 2000 is out of range":             {"colors", "a.jpg", "--parallel=2000"},

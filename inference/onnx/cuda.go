@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -170,9 +171,11 @@ func openCUDA() (*native.CUDA, error) {
 // itself would name only the first missing library.
 func loadProviderLibraries(path string) (*native.Library, error) {
 	needed, err := neededBy(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("this ONNX Runtime is without CUDA (`make setup DEVICE=cuda` installs one with it): %s is not in %s", filepath.Base(path), filepath.Dir(path))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s not found next to %s (`make setup DEVICE=cuda` installs ONNX Runtime with it): %w",
-			providerName, libraryName, err)
+		return nil, fmt.Errorf("%s next to %s: %w", providerName, libraryName, err)
 	}
 	var cudart *native.Library
 	var missing []string

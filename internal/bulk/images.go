@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // quality is that of JPEGs that are written.
@@ -62,15 +64,41 @@ func (r *run) annotate(ctx context.Context, j *job, data []byte) error {
 	return save(filepath.Join(r.Annotate, fileOf(j.in.Rel, format)), drawn)
 }
 
-// save writes a file and the folders above it. An error ends the run: others would have it, too.
+// save writes a file and the folders above it.
 func save(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return &fatalError{err}
+		return saveError(err)
 	}
 	if err := os.WriteFile(path, data, 0o644); err != nil {
-		return &fatalError{err}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			_ = os.Remove(path) // a part of an image is of no use, and takes space
+		}
+		return saveError(err)
 	}
 	return nil
+}
+
+// saveError marks an error as one of the image, if its name cannot be that of a file, or as one that ends the run: others would have it,
+// too.
+func saveError(err error) error {
+	for _, one := range []error{syscall.ENAMETOOLONG, syscall.EISDIR, syscall.ENOTDIR, syscall.EEXIST, syscall.EINVAL, syscall.EILSEQ} {
+		if errors.Is(err, one) {
+			return &imageError{err}
+		}
+	}
+	return &fatalError{err}
+}
+
+// MakeFolder makes a folder that files can be made in, with those above it.
+func MakeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".serve-predict-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // crop writes what is in the boxes of an answer: CLASS/IMAGE-N, where N is the place of the box in the answer, from 1.

@@ -21,7 +21,7 @@ const Stdin = "-"
 
 // Input is an image to predict.
 type Input struct {
-	Name string // as it is shown: the path as it was given or found, or Stdin
+	Name string // as it is shown: the path as it was given or found, or Stdin; a file of that name is ./-
 	Rel  string // its path in the folders for annotated images and crops
 	Err  error  // why there is none; nil if it may be read
 
@@ -30,9 +30,14 @@ type Input struct {
 
 // Find lists the images of paths: files, folders with all images below them, or Stdin, which is read up to max bytes. Hidden files and
 // folders are left out, and links to folders within folders not followed. What cannot be read is listed with its error. Images that are
-// named twice are listed once.
-func Find(paths []string, stdin io.Reader, limit int64) (list []Input, err error) {
+// named twice are listed once. Folders below paths that are in outputs are left out: what a run writes there is no image of the next one.
+func Find(paths []string, stdin io.Reader, limit int64, outputs ...string) (list []Input, err error) {
 	f := finder{seen: map[string]bool{}, limit: limit}
+	for _, dir := range outputs {
+		if info, err := os.Stat(dir); err == nil { // one that does not exist has no images
+			f.outputs = append(f.outputs, info)
+		}
+	}
 	for _, path := range paths {
 		if path == Stdin {
 			if err := f.stdin(stdin); err != nil {
@@ -71,11 +76,15 @@ type finder struct {
 	bases []string // folders that the paths in list are relative to, absolute; empty: a name without a folder
 	seen  map[string]bool
 	limit int64
+
+	outputs []fs.FileInfo // folders that are left out
 }
 
 func (f *finder) put(in Input, base string) {
 	if in.Name != Stdin {
-		in.Name = filepath.Clean(in.Name)
+		if in.Name = filepath.Clean(in.Name); in.Name == Stdin {
+			in.Name = "./" + Stdin
+		}
 	}
 	if f.seen[in.Name] {
 		return
@@ -126,6 +135,8 @@ func (f *finder) addFolder(dir string) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
+		case name != "" && entry.IsDir() && f.isOutput(path):
+			return fs.SkipDir
 		case !entry.IsDir() && repository.IsImage(name) && isFile(path, entry):
 			found = true
 			f.put(Input{Name: path}, base)
@@ -135,6 +146,14 @@ func (f *finder) addFolder(dir string) {
 	if !found && len(f.list) == before {
 		f.put(Input{Name: dir, Err: errors.New("there are no images in this folder")}, "")
 	}
+}
+
+func (f *finder) isOutput(dir string) bool {
+	if len(f.outputs) == 0 {
+		return false
+	}
+	info, err := os.Stat(dir)
+	return err == nil && slices.ContainsFunc(f.outputs, func(o fs.FileInfo) bool { return os.SameFile(o, info) })
 }
 
 // entryName is the name of an entry below a folder; empty for the folder itself.

@@ -41,7 +41,7 @@ func find(t *testing.T, paths ...string) (names, rels []string, errs map[string]
 func TestImagesAreFound(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	lay(t, dir, "a/2.jpg", "a/1.PNG", "a/sub/3.webp", "a/notes.txt", "a/.hidden.jpg", "a/.git/4.jpg", "b/1.jpg", "b/empty/x.txt", "top.jpg")
+	lay(t, dir, "a/2.jpg", "a/1.PNG", "a/sub/3.webp", "a/notes.txt", "a/.hidden.jpg", "a/.git/4.jpg", "b/1.jpg", "b/empty/x.txt", "top.jpg", "-", "-.jpg")
 	for link, to := range map[string]string{"a/linked.jpg": "../top.jpg", "a/folder": "../b", "a/gone.jpg": "none", "linked": "b"} {
 		if err := os.Symlink(to, link); err != nil {
 			t.Fatal(err)
@@ -57,6 +57,7 @@ func TestImagesAreFound(t *testing.T) {
 		"an image twice":                      {[]string{"b/1.jpg", "./b/1.jpg", "b"}, []string{"b/1.jpg"}, []string{"1.jpg"}},
 		"a link to a folder":                  {[]string{"linked"}, []string{"linked/1.jpg"}, []string{"1.jpg"}},
 		"standard input":                      {[]string{"-", "b", "-"}, []string{"-", "b/1.jpg"}, []string{"stdin", "1.jpg"}},
+		"a file that is named like it":        {[]string{"./-", "a/../-.jpg"}, []string{"./-", "-.jpg"}, []string{"-", "-.jpg"}},
 		"a folder without images and no file": {[]string{"b/empty", "none.jpg"}, []string{"b/empty", "none.jpg"}, []string{"", ""}},
 	} {
 		names, rels, _ := find(t, c.paths...)
@@ -67,6 +68,29 @@ func TestImagesAreFound(t *testing.T) {
 	_, _, errs := find(t, "b/empty", "none.jpg", "b")
 	if errs["none.jpg"] != "no such file or directory" || !strings.Contains(errs["b/empty"], "no images") || len(errs) != 2 {
 		t.Errorf("%q", errs)
+	}
+}
+
+func TestFoldersOfTheOutputAreLeftOut(t *testing.T) {
+	t.Chdir(t.TempDir())
+	lay(t, ".", "1.jpg", "seen/1.jpg", "seen/sub/2.jpg", "seen2/3.jpg", "a/seen/4.jpg")
+	if err := os.Symlink("seen", "link"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ paths, outputs, want []string }{
+		"below a folder":                  {[]string{"."}, []string{"seen"}, []string{"1.jpg", "a/seen/4.jpg", "seen2/3.jpg"}},
+		"by another path":                 {[]string{"."}, []string{"a/../link", "seen2"}, []string{"1.jpg", "a/seen/4.jpg"}},
+		"one that does not exist":         {[]string{"a"}, []string{"none"}, []string{"a/seen/4.jpg"}},
+		"one that is asked for by itself": {[]string{"seen"}, []string{"seen"}, []string{"seen/1.jpg", "seen/sub/2.jpg"}},
+	} {
+		list, err := Find(c.paths, nil, 100, c.outputs...)
+		var names []string
+		for _, in := range list {
+			names = append(names, in.Name)
+		}
+		if err != nil || !slices.Equal(names, c.want) {
+			t.Errorf("%s: %q, %v", name, names, err)
+		}
 	}
 }
 
@@ -108,6 +132,15 @@ func TestReadIsLimited(t *testing.T) {
 	}
 	if _, err := in.read(99, new([]byte)); err == nil || !strings.Contains(err.Error(), "more than 99 bytes") {
 		t.Errorf("beyond the limit: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "-"), []byte("image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(path))
+	if list, err := Find([]string{"./-"}, nil, 9); err != nil || len(list) != 1 {
+		t.Errorf("%v %v", list, err)
+	} else if data, err := list[0].read(9, new([]byte)); err != nil || string(data) != "image" {
+		t.Errorf("a file that is named like standard input: %q %v", data, err)
 	}
 	if _, err := Find([]string{"-"}, strings.NewReader("0123456789"), 9); err == nil || !strings.Contains(err.Error(), "standard input") {
 		t.Errorf("standard input beyond the limit: %v", err)

@@ -191,6 +191,9 @@ func (r *Remote) unreachable(ctx context.Context, err error) error {
 func (r *Remote) refused(response *http.Response, body []byte) error {
 	var answer apierror.Body
 	if err := json.Unmarshal(body, &answer); err == nil && answer.Code != "" {
+		if answer.Code == apierror.Unauthenticated && r.key == "" {
+			return apierror.New(answer.Code, "the server requires an API key; give it with --key-file or in FOVEA_API_KEY")
+		}
 		return apierror.New(answer.Code, "%s", strings.TrimSpace(answer.Error))
 	}
 	code := apierror.NotFound // neither retried nor about the image

@@ -67,7 +67,7 @@ func (b *Before) keep(to io.Writer, from io.Reader) error {
 		if b.Model == "" {
 			b.Model, b.Version = found.Model, found.Version
 		}
-		b.Done[found.Image] = true
+		b.Done[found.name()] = true
 		if _, err := w.Write(line); err != nil {
 			return err
 		}

@@ -53,6 +53,35 @@ func TestResumeKeepsWholeLinesWithPredictions(t *testing.T) {
 	}
 }
 
+func TestResumeKnowsNamesThatAreNotUTF8(t *testing.T) {
+	names := []string{"a\xff.jpg", "a\xfe.jpg", "a\ufffd.jpg", "ä.jpg"}
+	path := filepath.Join(t.TempDir(), "seen.jsonl")
+	for done := range len(names) + 1 {
+		file, before, err := Resume(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var inputs []Input
+		for _, name := range names {
+			inputs = append(inputs, Input{Name: name})
+		}
+		rest := before.Rest(inputs)
+		if len(rest) != len(names)-done || len(rest) > 0 && rest[0].Name != names[done] {
+			t.Fatalf("after %d: %q", done, rest)
+		}
+		if len(rest) > 0 {
+			if err := NewJSONLines(file).Write(Result{Image: rest[0].Name, Answer: &Answer{Model: "m", Version: "1", JSON: []byte(`{}`)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = file.Close()
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(text), `"image_bytes":`) != 2 || !strings.Contains(string(text), `{"image":"a\ufffd.jpg","image_bytes":"Yf8uanBn",`) {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 func TestResumeRefusesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "notes.txt")

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"fovea/internal/apierror"
@@ -245,9 +246,45 @@ func TestAnnotatedImagesAndCrops(t *testing.T) {
 	if r, _, _, _ := crop.At(2, 1).RGBA(); r != 0xffff {
 		t.Error("the crop is from another place")
 	}
-	o.Annotate, o.Crop = filepath.Join(dir, "b.png"), "" // a file
-	if _, err := Run(t.Context(), echo{}, inputs, o); err == nil || !strings.Contains(err.Error(), "not a directory") {
-		t.Errorf("a folder that cannot be made: %v", err)
+}
+
+func TestFilesThatCannotBeWritten(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	long := strings.Repeat("x", 250) + ".webp" // with .png it is longer than names of files may be
+	lay(t, dir, "1.jpg", "2.png", "3.png", long)
+	if err := os.MkdirAll(filepath.Join(out, "2.png"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	inputs, err := Find([]string{dir}, nil, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got collected
+	o := options(&got, 2)
+	o.Annotate = out
+	s, err := Run(t.Context(), echo{}, inputs, o)
+	if err != nil || len(got.results) != 4 || len(s.Failed) != 2 || s.Failed[0].Name != filepath.Join(dir, "2.png") || s.Failed[1].Name != filepath.Join(dir, long) {
+		t.Errorf("names that are not possible: %v %v", s.Failed, err)
+	}
+	if _, err := os.Stat("/dev/full"); err == nil {
+		if err := os.Symlink("/dev/full", filepath.Join(out, "3.png.png")); err != nil {
+			t.Fatal(err)
+		}
+		if err := save(filepath.Join(out, "3.png.png"), []byte("image")); !errors.Is(err, syscall.ENOSPC) || isAboutImage(err) {
+			t.Errorf("a full disk: %v", err)
+		}
+		if _, err := os.Lstat(filepath.Join(out, "3.png.png")); err == nil {
+			t.Error("a part of an image is left on the full disk")
+		}
+	}
+	if err := MakeFolder(filepath.Join(dir, "2.png", "seen")); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("a folder below a file: %v", err)
+	}
+	if err := MakeFolder(filepath.Join(out, "a", "b")); err != nil {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(filepath.Join(out, "a", "b")); err != nil || len(list) > 0 {
+		t.Errorf("%v %v", list, err)
 	}
 }
 

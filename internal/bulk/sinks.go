@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 
 	"fovea/internal/apierror"
 )
@@ -27,6 +28,7 @@ type Sink interface {
 // record is a result as JSON.
 type record struct {
 	Image      string          `json:"image"`
+	ImageBytes []byte          `json:"image_bytes,omitempty"` // the name's bytes in base64, if it is not UTF-8
 	Model      string          `json:"model,omitempty"`
 	Version    string          `json:"version,omitempty"`
 	Prediction json.RawMessage `json:"prediction,omitempty"`
@@ -35,14 +37,27 @@ type record struct {
 }
 
 func recordOf(r Result) record {
-	if r.Err == nil {
-		return record{Image: r.Image, Model: r.Answer.Model, Version: r.Answer.Version, Prediction: r.Answer.JSON}
+	out := record{Image: r.Image}
+	if !utf8.ValidString(r.Image) { // names of files are bytes; in Image, those that are no character are U+FFFD
+		out.ImageBytes = []byte(r.Image)
 	}
-	out := record{Image: r.Image, Error: r.Err.Error(), Code: apierror.From(r.Err).Code}
-	if !isAPI(r.Err) {
-		out.Code = "" // of the file, and none of the API
+	if r.Err == nil {
+		out.Model, out.Version, out.Prediction = r.Answer.Model, r.Answer.Version, r.Answer.JSON
+		return out
+	}
+	out.Error = r.Err.Error()
+	if isAPI(r.Err) { // otherwise it is of the file
+		out.Code = apierror.From(r.Err).Code
 	}
 	return out
+}
+
+// name is the name of the image.
+func (r *record) name() string {
+	if r.ImageBytes != nil {
+		return string(r.ImageBytes)
+	}
+	return r.Image
 }
 
 // encodeRecord writes one line.

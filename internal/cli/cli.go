@@ -27,11 +27,20 @@ type Program struct {
 // Variable is an environment variable.
 type Variable struct{ Name, Meaning string }
 
-// Add adds the commands completion and man, and completes flags that take one of a few words.
+// Add adds the commands completion and man, completes flags that take one of a few words, and has errors about arguments say how a command
+// is used.
 func (p Program) Add() {
 	p.Root.CompletionOptions.DisableDefaultCmd = true
 	p.Root.AddCommand(completionCommand(p.Root), p.manCommand())
 	each(p.Root, func(c *cobra.Command) {
+		if check := c.Args; check != nil && !c.HasSubCommands() {
+			c.Args = func(c *cobra.Command, args []string) error {
+				if err := check(c, args); err != nil {
+					return fmt.Errorf("%w; usage: %s", err, c.UseLine())
+				}
+				return nil
+			}
+		}
 		for _, flags := range []*pflag.FlagSet{c.LocalNonPersistentFlags(), c.PersistentFlags()} {
 			flags.VisitAll(func(f *pflag.Flag) {
 				if words := f.Annotations[config.OneOf]; len(words) > 0 {

@@ -19,6 +19,7 @@ func example() Program {
 	root := &cobra.Command{Use: "tool", Short: "Do things", Long: "Do things.\n\n.begins with a period,\nand 'quotes' C:\\path.\n\n  a table\n  'of lines", Version: "1.2", RunE: run}
 	root.PersistentFlags().String("config", "", "configuration `FILE`")
 	sub := &cobra.Command{Use: "make THING…", Short: "Make a thing", Example: "  tool make -n 3\n  tool make --it's", RunE: run}
+	sub.Args = cobra.ExactArgs(1)
 	sub.Flags().IntP("number", "n", 2, "how many [1–9]")
 	sub.Flags().Bool("json", false, "print JSON")
 	hidden := &cobra.Command{Use: "secret", Short: "no", Hidden: true, RunE: run}
@@ -65,6 +66,21 @@ func TestManPages(t *testing.T) {
 		out, err := exec.Command("groff", "-man", "-Kutf8", "-Tutf8", "-ww", "-z", filepath.Join(dir, name)).CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("groff %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func TestErrorsAboutArgumentsSayTheUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"make":     "accepts 1 arg(s), received 0; usage: tool make THING… [flags]",
+		"make a b": "accepts 1 arg(s), received 2; usage: tool make THING… [flags]",
+		"make a":   "",
+	} {
+		root := example().Root
+		root.SilenceErrors, root.SilenceUsage = true, true
+		root.SetArgs(strings.Fields(args))
+		if err := root.Execute(); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: %v", args, err)
 		}
 	}
 }

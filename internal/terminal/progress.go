@@ -16,7 +16,7 @@ const (
 // redrawEvery is the shortest time between two drawings of a progress.
 const redrawEvery = 100 * time.Millisecond
 
-// Progress shows how far a work is, on the last line of a terminal; elsewhere nothing. Its methods are called by one goroutine.
+// Progress shows how far a work is, on the last line of a terminal that is not dumb; elsewhere nothing. Its methods are called by one goroutine.
 type Progress struct {
 	w      io.Writer
 	total  int
@@ -32,7 +32,7 @@ type Progress struct {
 
 // NewProgress returns the progress of total things on w.
 func NewProgress(w io.Writer, total int, what string) *Progress {
-	p := &Progress{w: w, total: total, what: what, active: Is(w), now: time.Now, width: func() int { return Width(w) }, paint: PaintOf(w)}
+	p := &Progress{w: w, total: total, what: what, active: Is(w) && !isDumb(), now: time.Now, width: func() int { return Width(w) }, paint: PaintOf(w)}
 	p.start = p.now()
 	return p
 }

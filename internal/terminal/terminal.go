@@ -33,8 +33,11 @@ func Width(w io.Writer) int {
 
 // HasColors reports whether w takes colors: it is a terminal that is not dumb, and NO_COLOR is not set (https://no-color.org).
 func HasColors(w io.Writer) bool {
-	return Is(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return Is(w) && os.Getenv("NO_COLOR") == "" && !isDumb()
 }
+
+// isDumb reports whether terminals take no escape sequences.
+func isDumb() bool { return os.Getenv("TERM") == "dumb" }
 
 // Style is a graphic rendition, as the parameter of SGR (ECMA-48, 8.3.117).
 type Style string
