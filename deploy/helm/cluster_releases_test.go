@@ -1,0 +1,104 @@
+//go:build cluster
+
+package helm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// many is the name space of the releases on fake nodes.
+const many = "fovea-many"
+
+// onFakeNodes are the values of a release whose pods run on fake nodes, which say that they run.
+var onFakeNodes = []string{"--namespace=" + many, "--set=image.tag=cluster,replicas=4", "--set=nodeSelector.type=kwok", "--set=models.from=image",
+	"--set=tolerations[0].key=kwok.x-k8s.io/node,tolerations[0].operator=Exists"}
+
+// manyReleases: with 200 nodes and 50 releases, an upgrade of one of them takes as long as ever, and a release has as many objects. Last,
+// devices by dynamic resource allocation.
+func manyReleases(t *testing.T) {
+	const releases, workers = 50, 3
+	kit(t, "up", "--nodes", "3", "--fake", "200")
+	kubectl(t, "create", "namespace", many)
+	name := func(i int) string { return fmt.Sprintf("r%d", i) }
+	upgrade := func(i int) time.Duration {
+		begin := time.Now()
+		install(t, name(i), append(onFakeNodes, "--set=fullnameOverride="+name(i), "--set=config.http.max_images=32", "--wait")...)
+		return time.Since(begin)
+	}
+	r := event(t, "200 fake nodes, 50 releases", "helm upgrade of one within 60 s; objects per release constant")
+	install(t, name(0), append(onFakeNodes, "--set=fullnameOverride="+name(0), "--wait")...)
+	alone, first := upgrade(0), objectsOf(t, name(0))
+	begin := time.Now()
+	var installers sync.WaitGroup
+	failed := make(chan error, releases)
+	for w := range workers {
+		installers.Go(func() {
+			for i := 1 + w; i < releases; i += workers {
+				if err := helmTry(t, append(append([]string{"install", name(i), "fovea"}, common...), append(onFakeNodes, "--set=fullnameOverride="+name(i))...)...); err != nil {
+					failed <- err
+				}
+			}
+		})
+	}
+	installers.Wait()
+	if close(failed); len(failed) > 0 {
+		t.Fatal(<-failed)
+	}
+	installed := time.Since(begin)
+	kubectl(t, "--namespace="+many, "wait", "--for=condition=Available", "deployment", "--all", "--timeout=4m")
+	last := objectsOf(t, name(releases-1))
+	among := upgrade(7)
+	r.figure("installed in %s; helm upgrade --wait of one takes %s, %s when it is alone; %d objects per release", installed.Round(time.Second),
+		among.Round(time.Second), alone.Round(time.Second), first)
+	if among > time.Minute || first != last || first != 5 {
+		t.Errorf("upgrade in %s; %d objects, then %d", among, first, last)
+	}
+	devices(t)
+	kubectl(t, "delete", "namespace", many, "--wait=false")
+}
+
+// objectsOf counts what a release has made itself.
+func objectsOf(t *testing.T, release string) int {
+	t.Helper()
+	const kinds = "deployment,service,serviceaccount,configmap,secret,poddisruptionbudget,networkpolicy,horizontalpodautoscaler,resourceclaimtemplate"
+	return len(strings.Fields(kubectl(t, "--namespace="+many, "get", kinds, "-l", "app.kubernetes.io/instance="+release+",app.kubernetes.io/managed-by=Helm", "-o", "name")))
+}
+
+// devices: with dynamic resource allocation, the scheduler gives each pod a device of the node's driver, also in a rollout while all are
+// taken. The devices are those that a driver would publish; no driver prepares them, as the node is a fake one.
+func devices(t *testing.T) {
+	r := event(t, "rollout with all devices taken, by dynamic resource allocation on a fake node", "each pod has its own device; goes through")
+	apply(t, `
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: gpu.nvidia.com}
+spec: {selectors: [{cel: {expression: 'device.driver == "gpu.nvidia.com"'}}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: fake-1-gpu.nvidia.com}
+spec:
+  driver: gpu.nvidia.com
+  nodeName: fake-1
+  pool: {name: fake-1, generation: 1, resourceSliceCount: 1}
+  devices:
+    - {name: gpu-0, attributes: {productName: {string: NVIDIA L4}}}
+    - {name: gpu-1, attributes: {productName: {string: NVIDIA L4}}}
+    - {name: gpu-2, attributes: {productName: {string: NVIDIA T4}}}
+`)
+	values := append(onFakeNodes, "--set=replicas=2,gpu.enabled=true,gpu.claim.enabled=true", "--wait",
+		`--set-json=gpu.claim.selectors=["device.attributes[\"gpu.nvidia.com\"].productName == \"NVIDIA L4\""]`)
+	for _, change := range []string{"config.http.max_images=16", "config.http.max_images=32"} {
+		install(t, "devices", append(values, "--set="+change)...)
+		eventually(t, "each pod has its own device", time.Minute, func() bool {
+			taken := strings.Fields(kubectl(t, "--namespace="+many, "get", "resourceclaims", "-o", "jsonpath={.items[*].status.allocation.devices.results[*].device}"))
+			return slices.Equal(slices.Sorted(slices.Values(taken)), []string{"gpu-0", "gpu-1"})
+		})
+	}
+	r.figure("two pods on the two devices that the selector allows")
+}
