@@ -123,6 +123,7 @@ func TestChartSets(t *testing.T) {
 		{"tls", "BackendTLSPolicy fovea", []string{"spec", "validation", "hostname"}, "fovea.example"},
 		{"pull", deployment, under(pod, "initContainers", "pull", "args"), []any{"models", "pull", "--definitions=.definitions", "mobilenetv2", "yolox-nano"}},
 		{"pull", deployment, env("FOVEA_INFERENCE_MODELS"), "mobilenetv2:required,yolox-nano"},
+		{"pull", deployment, env("FOVEA_REPOSITORY_POLL"), "0s"},
 		{"pull", "ConfigMap fovea-definitions", []string{"data", "mine..labels.txt"}, "a\nb\n"},
 		{"claim", deployment, under(pod, "volumes", "models", "persistentVolumeClaim", "claimName"), "models"},
 		{"claim", deployment, under(server, "volumeMounts", "models", "subPath"), "fovea"},
@@ -171,6 +172,20 @@ func TestConfigurationStaysWithItsPods(t *testing.T) {
 	}
 	if before, after := value(), value("--set=config.http.max_body_bytes=104857600"); before != nil || after != "104857600" {
 		t.Errorf("%v, then %v", before, after)
+	}
+}
+
+// TestDefinitionsReachTheirPods: weights are pulled when a pod starts, so other definitions are other pods; on a claim, the pods that
+// run read them.
+func TestDefinitionsReachTheirPods(t *testing.T) {
+	template := func(values, text string) string {
+		return fmt.Sprint(rendered(t, values, "--set=models.definitions.mine.model\\.yaml="+text)["Deployment fovea"].at("spec", "template"))
+	}
+	if template("pull", "a") == template("pull", "b") {
+		t.Error("pods stay with the definitions that they have pulled")
+	}
+	if template("public", "a") != template("public", "b") {
+		t.Error("pods with a claim are replaced for a definition")
 	}
 }
 
