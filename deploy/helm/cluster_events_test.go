@@ -110,8 +110,8 @@ func bad(t *testing.T, url, secret string, values []string) {
 	before := uids(readyPods(t, mainRelease))
 	for _, test := range []struct{ name, set, reason string }{
 		{"image", "image.tag=missing", "ErrImageNeverPull"},
-		{"model", "config.inference.models={missing:required}", "missing"},
-		{"setting that the server refuses", "config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET"},
+		{"model", "config.inference.models={other:required}", "no such model: other"},
+		{"setting that the server refuses", "config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less than"},
 	} {
 		install(t, mainRelease, append(slices.Clone(values), "--set="+test.set)...)
 		took := eventually(t, "the reason is shown", 2*time.Minute, func() bool { return strings.Contains(reasons(t), test.reason) })

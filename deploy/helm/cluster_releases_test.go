@@ -3,6 +3,8 @@
 package helm
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +17,7 @@ import (
 const many = "fovea-many"
 
 // onFakeNodes are the values of a release whose pods run on fake nodes, which say that they run.
-var onFakeNodes = []string{"--namespace=" + many, "--set=image.tag=cluster,replicas=4", "--set=nodeSelector.type=kwok", "--set=models.from=image",
+var onFakeNodes = []string{"--namespace=" + many, "--set=image.tag=cluster,replicas=2", "--set=nodeSelector.type=kwok", "--set=models.from=image",
 	"--set=tolerations[0].key=kwok.x-k8s.io/node,tolerations[0].operator=Exists"}
 
 // manyReleases: with 200 nodes and 50 releases, an upgrade of one of them takes as long as ever, and a release has as many objects. Last,
@@ -24,6 +26,7 @@ func manyReleases(t *testing.T) {
 	const releases, workers = 50, 3
 	kit(t, "up", "--nodes", "3", "--fake", "200")
 	kubectl(t, "create", "namespace", many)
+	playKubelets(t)
 	name := func(i int) string { return fmt.Sprintf("r%d", i) }
 	upgrade := func(i int) time.Duration {
 		begin := time.Now()
@@ -60,6 +63,34 @@ func manyReleases(t *testing.T) {
 	}
 	devices(t)
 	kubectl(t, "delete", "namespace", many, "--wait=false")
+}
+
+// playKubelets does what a kubelet does and KWOK does not, until the test ends: on a busy machine the fake nodes report late, Kubernetes
+// then takes their pods for not ready, and a kubelet that is there again says that they are ready.
+func playKubelets(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var player sync.WaitGroup
+	player.Go(func() {
+		for ctx.Err() == nil {
+			text, _ := kubectlTry(t, "", "--namespace="+many, "get", "pods", "--field-selector=status.phase=Running", "-o", "json")
+			var answer struct{ Items []podOf }
+			_ = json.Unmarshal([]byte(text), &answer) // nothing, if kubectl failed
+			for _, p := range answer.Items {
+				if p.Metadata.DeletionTimestamp == "" && !p.ready() {
+					_, _ = kubectlTry(t, "", "--namespace="+many, "patch", "pod", p.Metadata.Name, "--subresource=status",
+						`--patch={"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(3 * time.Second):
+			}
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		player.Wait()
+	})
 }
 
 // objectsOf counts what a release has made itself.
