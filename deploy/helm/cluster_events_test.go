@@ -26,7 +26,7 @@ import (
 const (
 	mainRelease = "main" // what the operations happen to
 	replicas    = 3
-	rate        = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
+	atMost      = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
 )
 
 // operations sends a steady load to a release while what is usual happens to it, and what ends a part of it. It is on node-1 and node-2.
@@ -39,10 +39,12 @@ func operations(t *testing.T) {
 	install(t, mainRelease, values...)
 	rolledOut(t, mainRelease, 5*time.Minute)
 	eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
-	event(t, "installation of three replicas", "all ready").figure("%s", time.Since(begin).Round(time.Second))
+	ready := time.Since(begin)
 	url := address("https", eventsPort)
+	rate := calibrated(t, url, secret, atMost)
+	event(t, "installation of three replicas", "all ready").figure("ready after %s; the load is %.1f requests per second", ready.Round(time.Second), rate)
 
-	t.Run("rotation", func(t *testing.T) { secret = rotation(t, url, ca, key, secret) })
+	t.Run("rotation", func(t *testing.T) { secret = rotation(t, url, ca, key, secret, rate) })
 	t.Run("rolling update and back", func(t *testing.T) {
 		r := event(t, "rolling update and back", "0 failed")
 		l := steady(t, url, secret, rate)
@@ -55,8 +57,8 @@ func operations(t *testing.T) {
 		r.figure("%s", time.Since(begin).Round(time.Second))
 		l.none(r)
 	})
-	t.Run("bad", func(t *testing.T) { bad(t, url, secret, values) })
-	t.Run("process killed", func(t *testing.T) { processKilled(t, url, secret) })
+	t.Run("bad", func(t *testing.T) { bad(t, url, secret, rate, values) })
+	t.Run("process killed", func(t *testing.T) { processKilled(t, url, secret, rate) })
 	t.Run("kubelet and containerd ended", func(t *testing.T) {
 		r := event(t, "kubelet and containerd of a node ended", "0 failed")
 		l := steady(t, url, secret, rate)
@@ -72,12 +74,12 @@ func operations(t *testing.T) {
 		fullStrength(t, mainRelease, replicas, 3*time.Minute)
 		l.none(r)
 	})
-	t.Run("drain", func(t *testing.T) { drain(t, url, secret) })
+	t.Run("drain", func(t *testing.T) { drain(t, url, secret, rate) })
 	helmRun(t, "uninstall", mainRelease)
 }
 
 // rotation replaces the Secrets of certificate and keys and adds a version of the model, and waits until all pods use them.
-func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret string) (next string) {
+func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret string, rate float64) (next string) {
 	r := event(t, "certificate and keys rotated, and a model version added to the volume", "0 failed")
 	l := steady(t, url, secret, rate)
 	begin := time.Now()
@@ -102,7 +104,7 @@ func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret s
 }
 
 // bad tries an image, a model and settings that cannot work, one after another, and takes the last back.
-func bad(t *testing.T, url, secret string, values []string) {
+func bad(t *testing.T, url, secret string, rate float64, values []string) {
 	r := event(t, "a bad image, model, setting and value", "the old pods serve on, 0 failed; the reason in kubectl describe or Helm's error")
 	l := steady(t, url, secret, rate)
 	begin := time.Now()
@@ -165,7 +167,7 @@ func reasons(t *testing.T) string {
 }
 
 // processKilled ends the server of one pod at once.
-func processKilled(t *testing.T, url, secret string) {
+func processKilled(t *testing.T, url, secret string, rate float64) {
 	r := event(t, "server killed with SIGKILL", "only requests of that pod, until Kubernetes notices")
 	victim := readyPods(t, mainRelease)[0]
 	restarts := victim.Status.ContainerStatuses[0].RestartCount
@@ -210,7 +212,7 @@ func serverOf(t *testing.T, p podOf) int {
 }
 
 // drain drains the node that has most of the pods.
-func drain(t *testing.T, url, secret string) {
+func drain(t *testing.T, url, secret string, rate float64) {
 	r := event(t, "drain of a node, with the PodDisruptionBudget", "0 failed")
 	node, most := "", 0
 	for _, name := range []string{"node-1", "node-2"} {

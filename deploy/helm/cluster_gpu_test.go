@@ -52,6 +52,7 @@ func gpus(t *testing.T) {
 	rolledOut(t, release, 5*time.Minute)
 	url := address("http", gpuPort)
 	answering(t, url)
+	rate := calibrated(t, url, "", atMost)
 	t.Run("rollout with all GPUs taken", func(t *testing.T) {
 		r := event(t, "rollout with all four GPUs taken", "goes through, one at a time, 0 failed")
 		l := steady(t, url, "", rate)
@@ -79,12 +80,12 @@ func gpus(t *testing.T) {
 		}
 		l.none(r)
 	})
-	t.Run("one GPU sick", func(t *testing.T) { gpuSick(t, url, release, gpus-1) })
+	t.Run("one GPU sick", func(t *testing.T) { gpuSick(t, url, release, rate, gpus-1) })
 	helmRun(t, "uninstall", release)
 }
 
 // gpuSick loses the GPU of one pod, while one healthy GPU is free.
-func gpuSick(t *testing.T, url, release string, want int) {
+func gpuSick(t *testing.T, url, release string, rate float64, want int) {
 	install(t, release, append(onGPUs(want), "--set=config.http.max_images=32")...)
 	onlyPods(t, release, want)
 	before := readyPods(t, release)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ofNode is the load of a release that loses a node, in requests per second.
+// ofNode is the load of a release that loses a node, in requests per second, at most.
 const ofNode = 5
 
 // nodeCutOff cuts node-2 off the network. Its pods run on, and nobody knows.
@@ -52,13 +52,14 @@ func loseNode(t *testing.T, release, name, node string, port int, strike func())
 		t.Fatalf("no pod of %s is on %s", release, node)
 	}
 	r := event(t, name, "only requests of its pods, until Kubernetes notices")
-	l := steady(t, url, "", ofNode)
+	rate := calibrated(t, url, "", ofNode)
+	l := steady(t, url, "", rate)
 	time.Sleep(3 * time.Second)
 	begin := time.Now()
 	strike()
 	noticed := eventually(t, "Kubernetes has noticed", 4*time.Minute, func() bool { return len(on(readyPods(t, release), node)) == 0 })
 	took := noticed + eventually(t, "full strength on the other node", 4*time.Minute, func() bool { return len(on(readyPods(t, release), "node-1")) == want })
-	r.figure("noticed after %s, full strength after %s", noticed.Round(time.Second), took.Round(time.Second))
+	r.figure("%.1f requests per second; noticed after %s, full strength after %s", rate, noticed.Round(time.Second), took.Round(time.Second))
 	l.lost(r, begin.Add(noticed))
 	helmRun(t, "uninstall", release)
 }

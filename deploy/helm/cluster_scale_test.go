@@ -9,11 +9,11 @@ import (
 )
 
 // autoscaling multiplies a load by four: pods are added by the queue's depth, the latency comes back to what it was, and nothing is lost
-// on the way down. A pod has a fifth of a core, so that the machine's cores are enough for all of them. Load and bound follow from what
+// on the way down. A pod has a tenth of a core, so that the machine's cores are enough for all of them. Load and bound follow from what
 // one pod does here and now: the load before the step is two fifths of what it can do at most, and the bound twice its p99 then.
 func autoscaling(t *testing.T) {
 	const release, window = "scaled", 20 * time.Second
-	values := []string{"--set=image.tag=cluster", atNodePort(scaledPort), "--set=resources.limits.cpu=200m,replicas=1"}
+	values := []string{"--set=image.tag=cluster", atNodePort(scaledPort), "--set=resources.limits.cpu=100m,replicas=1", onNodes("node-1", "node-2")}
 	install(t, release, values...)
 	rolledOut(t, release, 3*time.Minute)
 	url := address("http", scaledPort)

@@ -54,7 +54,7 @@ func TestCluster(t *testing.T) {
 		name  string
 		parts map[string]func(*testing.T)
 	}{
-		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel}},
+		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel, "load test": loadTestJob}},
 		{"losses", map[string]func(*testing.T){"node cut off": nodeCutOff, "node killed": nodeKilled, "GPUs": gpus}},
 		{"load", map[string]func(*testing.T){"autoscaling": autoscaling}},
 	}

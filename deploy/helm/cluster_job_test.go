@@ -1,0 +1,56 @@
+//go:build cluster
+
+package helm
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// loadTestJob runs the Job of the load test against a release: it succeeds with the report as its log, and fails with a threshold that
+// no server keeps. The cluster has no DNS, so that the Job gets the Service's address.
+func loadTestJob(t *testing.T) {
+	const release = "measured"
+	r := event(t, "the load test as a Job", "succeeds with the report as its log; fails if a threshold is missed")
+	install(t, release, "--set=image.tag=cluster,replicas=1", onNodes("node-3"))
+	rolledOut(t, release, 5*time.Minute)
+	address := kubectl(t, "get", "service", release+"-fovea", "-o", "jsonpath={.spec.clusterIP}")
+	manifest, err := os.ReadFile("../kubernetes/loadtest.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[string]string{"20s": "Complete", "1ms": "Failed"} {
+		name := "loadtest-" + limit
+		apply(t, replaced(t, string(manifest), "name: fovea-loadtest\nspec", "name: "+name+"\nspec", "http://fovea:8000", "http://"+address+":8000",
+			"--concurrency=1,4,16", "--concurrency=1", "--max-p99=2s", "--max-p99="+limit+"\n            - --window=2s\n            - --max-windows=5"))
+		begin := time.Now()
+		conditions := func() string {
+			return kubectl(t, "get", "job", name, "-o", `jsonpath={.status.conditions[?(@.status=="True")].type}`)
+		}
+		eventually(t, name+" ends", 3*time.Minute, func() bool {
+			return strings.Contains(conditions(), "Complete") || strings.Contains(conditions(), "Failed")
+		})
+		took := time.Since(begin)
+		ended := conditions()
+		log := kubectl(t, "logs", "job/"+name)
+		if !strings.Contains(ended, want) || !strings.Contains(log, "p99") {
+			t.Errorf("with p99 of at most %s the Job is %s; want %s. Its log: %s", limit, ended, want, log)
+		}
+		r.figure("with p99 of at most %s: %s after %s", limit, want, took.Round(time.Second))
+	}
+	helmRun(t, "uninstall", release)
+}
+
+// replaced replaces words of a text, each of which must be there.
+func replaced(t *testing.T, text string, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("%q is not in\n%s", pairs[i], text)
+		}
+		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+	}
+	return text
+}
