@@ -34,9 +34,11 @@ func operations(t *testing.T) {
 	ca := testenv.NewCA(t)
 	serial, key, secret := secrets(t, ca, nil)
 	values := []string{fmt.Sprintf("--set=replicas=%d", replicas), atNodePort(eventsPort), onNodes("node-1", "node-2"),
-		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster"}
+		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster",
+		"--set=config.inference.models={classifier:required," + linkedModel + ":required},config.inference.default=classifier"}
+	first, second := defined(t, "first"), defined(t, "second")
 	begin := time.Now()
-	install(t, mainRelease, values...)
+	install(t, mainRelease, append(values, first)...)
 	rolledOut(t, mainRelease, 5*time.Minute)
 	eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
 	ready := time.Since(begin)
@@ -44,7 +46,10 @@ func operations(t *testing.T) {
 	rate := calibrated(t, url, secret, atMost)
 	event(t, "installation of three replicas", "all ready").figure("ready after %s; the load is %.1f requests per second", ready.Round(time.Second), rate)
 
-	t.Run("rotation", func(t *testing.T) { secret = rotation(t, url, ca, key, secret, rate) })
+	t.Run("rotation", func(t *testing.T) {
+		values = append(values, second)
+		secret = rotation(t, url, ca, key, secret, rate, values)
+	})
 	t.Run("rolling update and back", func(t *testing.T) {
 		r := event(t, "rolling update and back", "0 failed")
 		l := steady(t, url, secret, rate)
@@ -53,7 +58,7 @@ func operations(t *testing.T) {
 		rolledOut(t, mainRelease, 5*time.Minute)
 		helmRun(t, "rollback", mainRelease)
 		rolledOut(t, mainRelease, 5*time.Minute)
-		onlyPods(t, mainRelease, replicas)
+		onlyRunning(t, mainRelease, replicas)
 		r.figure("%s", time.Since(begin).Round(time.Second))
 		l.none(r)
 	})
@@ -78,28 +83,35 @@ func operations(t *testing.T) {
 	helmRun(t, "uninstall", mainRelease)
 }
 
-// rotation replaces the Secrets of certificate and keys and adds a version of the model, and waits until all pods use them.
-func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret string, rate float64) (next string) {
-	r := event(t, "certificate and keys rotated, and a model version added to the volume", "0 failed")
+// rotation replaces the Secrets of certificate and keys and the ConfigMap of definitions, and adds a version of a model, and waits until
+// all pods use them.
+func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret string, rate float64, values []string) (next string) {
+	r := event(t, "certificate, keys and a definition changed, and a model version added to the volume", "used without a restart, 0 failed")
+	before := uids(readyPods(t, mainRelease))
 	l := steady(t, url, secret, rate)
 	begin := time.Now()
 	fresh, _, next := secrets(t, ca, &key)
 	writeModel(t, "2")
+	install(t, mainRelease, values...)
 	served := eventually(t, "all pods serve version 2", 2*time.Minute, func() bool {
 		return !slices.ContainsFunc(readyPods(t, mainRelease), func(p podOf) bool {
 			return !strings.Contains(getAt(t, p, "/v1/models/classifier", secret), `"version":"2"`)
 		})
 	})
-	eventually(t, "all pods have the new certificate and keys", 4*time.Minute, func() bool {
+	eventually(t, "all pods have the new certificate, keys and definition", 4*time.Minute, func() bool {
 		return !slices.ContainsFunc(readyPods(t, mainRelease), func(p podOf) bool {
-			return certificateAt(t, p) != fresh || statusAt(t, p, next) == http.StatusUnauthorized
+			return certificateAt(t, p) != fresh || statusAt(t, p, next) == http.StatusUnauthorized ||
+				!strings.Contains(getAt(t, p, "/v1/models/"+linkedModel, next), `"labels":["second"`)
 		})
 	})
 	l.key.Store(next)
 	time.Sleep(2 * time.Second)
 	l.none(r)
 	r.figure("version served by all pods after %s", served.Round(time.Second))
-	r.figure("certificate and keys in use by all after %s, which is the kubelet's time", time.Since(begin).Round(time.Second))
+	r.figure("certificate, keys and definition in use by all after %s, most of it the kubelet's", time.Since(begin).Round(time.Second))
+	if now := uids(readyPods(t, mainRelease)); now != before {
+		t.Errorf("other pods than before: %s, then %s", before, now)
+	}
 	return next
 }
 
@@ -128,7 +140,7 @@ func bad(t *testing.T, url, secret string, rate float64, values []string) {
 	}
 	helmRun(t, "rollback", mainRelease, good)
 	rolledOut(t, mainRelease, 3*time.Minute)
-	onlyPods(t, mainRelease, replicas)
+	onlyRunning(t, mainRelease, replicas)
 	if now := uids(readyPods(t, mainRelease)); now != before {
 		t.Errorf("after the rollback %s are ready, not %s", now, before)
 	}
@@ -228,7 +240,7 @@ func drain(t *testing.T, url, secret string, rate float64) {
 	})
 	kubectl(t, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=4m")
 	drained := time.Since(begin)
-	onlyPods(t, mainRelease, replicas)
+	onlyRunning(t, mainRelease, replicas)
 	r.figure("%d of %d pods moved in %s", most, replicas, drained.Round(time.Second))
 	l.none(r)
 }

@@ -15,9 +15,13 @@ import (
 // state is the kit's folder of a node, with the file of its GPUs and those of a simulated NVML.
 func state(node string) string { return filepath.Join("/var/lib/cluster", node) }
 
+// faultFile is where a simulated CUDA looks for the number of a fault: in the pod's own memory.
+const faultFile = "/tmp/fault"
+
 // onGPUs are the values of a release on simulated GPUs, with the CUDA image and a simulated CUDA.
 func onGPUs(n int) []string {
-	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,shutdown.delaySeconds=5", n), atNodePort(gpuPort),
+	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,shutdown.delaySeconds=5", n),
+		"--set=env[0].name=SIMCUDA_FAULT_FILE,env[0].value=" + faultFile, atNodePort(gpuPort),
 		"--set=nodeSelector.kubernetes\\.io/hostname=node-1"}
 }
 
@@ -81,13 +85,14 @@ func gpus(t *testing.T) {
 		l.none(r)
 	})
 	t.Run("one GPU sick", func(t *testing.T) { gpuSick(t, url, release, rate, gpus-1) })
+	t.Run("CUDA fault", func(t *testing.T) { cudaFault(t, url, release, rate, gpus-1) })
 	helmRun(t, "uninstall", release)
 }
 
 // gpuSick loses the GPU of one pod, while one healthy GPU is free.
 func gpuSick(t *testing.T, url, release string, rate float64, want int) {
 	install(t, release, append(onGPUs(want), "--set=config.http.max_images=32")...)
-	onlyPods(t, release, want)
+	onlyRunning(t, release, want)
 	before := readyPods(t, release)
 	victim, gpu := ownerOf(t, before)
 	r := event(t, "one of four GPUs lost", "its pod moved, the others untouched, 0 failed")
@@ -109,6 +114,32 @@ func gpuSick(t *testing.T, url, release string, rate float64, want int) {
 		}
 	}
 	l.none(r)
+}
+
+// cudaFault has CUDA fail in one pod with an error after which the process cannot continue: an illegal address. Requests fail that are in
+// that process meanwhile.
+func cudaFault(t *testing.T, url, release string, rate float64, want int) {
+	onlyRunning(t, release, want)
+	before := readyPods(t, release)
+	victim := before[0]
+	fault := fmt.Sprintf("/proc/%d/root%s", serverOf(t, victim), faultFile)
+	r := event(t, "CUDA fault in one pod", "out of the Service at once, replaced, the others untouched")
+	l := steady(t, url, "", rate)
+	time.Sleep(3 * time.Second)
+	begin := time.Now()
+	if err := os.WriteFile(fault, []byte("700"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := eventually(t, "the pod has left the Service", time.Minute, func() bool { return !strings.Contains(uids(readyPods(t, release)), victim.Metadata.UID) })
+	eventually(t, "another pod has replaced it", 3*time.Minute, func() bool { return len(readyPods(t, release)) == want })
+	r.figure("out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
+	after := uids(readyPods(t, release))
+	for _, p := range before[1:] {
+		if !strings.Contains(after, p.Metadata.UID) {
+			t.Errorf("pod %s was replaced, too", p.Metadata.Name)
+		}
+	}
+	l.noneAfter(r, begin.Add(out))
 }
 
 // ownerOf returns a pod and the number of its GPU.

@@ -40,7 +40,24 @@ func loadTestJob(t *testing.T) {
 		}
 		r.figure("with p99 of at most %s: %s after %s", limit, want, took.Round(time.Second))
 	}
+	fromZero(t, release, address)
 	helmRun(t, "uninstall", release)
+}
+
+// fromZero removes all pods of a release and measures how long the first request waits once one is wanted again: for what Kubernetes and
+// the server do, beyond the autoscaler's own interval.
+func fromZero(t *testing.T, release, address string) {
+	r := event(t, "from no pod to the first answer", "stated")
+	scale := func(n string) { kubectl(t, "scale", "deployment/"+release+"-fovea", "--replicas="+n) }
+	scale("0")
+	eventually(t, "no pods", 2*time.Minute, func() bool { return len(pods(t, release)) == 0 })
+	begin := time.Now()
+	scale("1")
+	eventually(t, "the first answer", 2*time.Minute, func() bool {
+		return curlAt(t, "--output", "/dev/null", "--write-out", "%{http_code}", "-H", "Content-Type: image/jpeg",
+			"--data-binary", "@../../testdata/images/coffee.jpg", "http://"+address+":8000/predict") == "200"
+	})
+	r.figure("%s, with the image on the node", time.Since(begin).Round(time.Second/10))
 }
 
 // replaced replaces words of a text, each of which must be there.

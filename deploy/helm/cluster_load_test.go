@@ -234,24 +234,33 @@ func (l *load) none(r *row) {
 func (l *load) lost(r *row, noticed time.Time) {
 	l.t.Helper()
 	failed := l.result(r)
-	var answered, late int
+	answered := 0
 	for _, a := range failed {
 		if a.status {
 			answered++
-		}
-		if a.begin.After(noticed.Add(settled)) {
-			late++
 		}
 	}
 	if answered > 0 {
 		l.t.Errorf("%s: pods that were not lost answered %d requests with an error", r.event, answered)
 	}
-	if late > 0 {
-		l.t.Errorf("%s: %d requests failed that began more than %s after the loss was noticed", r.event, late, settled)
-	}
+	l.noneLate(r, failed, noticed)
 	if len(failed) > 0 {
 		first := slices.MinFunc(failed, func(a, b answer) int { return a.begin.Compare(b.begin) })
 		last := slices.MaxFunc(failed, func(a, b answer) int { return a.begin.Compare(b.begin) })
 		r.figure("failed ones began within %s", last.begin.Sub(first.begin).Round(time.Second/10))
+	}
+}
+
+// noneAfter ends a load during which a pod answered with errors until it was noticed.
+func (l *load) noneAfter(r *row, noticed time.Time) {
+	l.t.Helper()
+	l.noneLate(r, l.result(r), noticed)
+}
+
+func (l *load) noneLate(r *row, failed []answer, noticed time.Time) {
+	l.t.Helper()
+	late := slices.DeleteFunc(slices.Clone(failed), func(a answer) bool { return !a.begin.After(noticed.Add(settled)) })
+	if len(late) > 0 {
+		l.t.Errorf("%s: %d requests failed that began more than %s after the loss was noticed", r.event, len(late), settled)
 	}
 }

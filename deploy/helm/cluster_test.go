@@ -8,8 +8,10 @@ import (
 	"cmp"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -133,7 +135,7 @@ type podOf struct {
 	}
 	Spec   struct{ NodeName string }
 	Status struct {
-		PodIP             string
+		PodIP, Phase      string
 		Conditions        []struct{ Type, Status string }
 		ContainerStatuses []struct{ RestartCount int }
 	}
@@ -180,10 +182,13 @@ func fullStrength(t *testing.T, release string, n int, limit time.Duration) time
 	return eventually(t, fmt.Sprintf("%d ready pods", n), limit, func() bool { return len(readyPods(t, release)) == n })
 }
 
-// onlyPods waits until a release has no other pods than n ready ones, so that those that end have ended.
-func onlyPods(t *testing.T, release string, n int) {
+// onlyRunning waits until n pods of a release are ready and no others run, so that those that end have ended.
+func onlyRunning(t *testing.T, release string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("only %d pods", n), 3*time.Minute, func() bool { return len(pods(t, release)) == n && len(readyPods(t, release)) == n })
+	eventually(t, fmt.Sprintf("only %d pods", n), 3*time.Minute, func() bool {
+		running := slices.DeleteFunc(pods(t, release), func(p podOf) bool { return p.Status.Phase == "Failed" })
+		return len(running) == n && len(readyPods(t, release)) == n
+	})
 }
 
 // rolledOut waits for a rollout.
@@ -217,6 +222,7 @@ func prepare(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeModel(t, "1")
+	linkModel(t)
 	apply(t, `
 apiVersion: v1
 kind: Namespace
@@ -258,6 +264,41 @@ func writeModel(t *testing.T, version string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// linkedModel is a model on the volume whose definition and labels are links to those of a ConfigMap.
+const linkedModel = "linked"
+
+func linkModel(t *testing.T) {
+	t.Helper()
+	_, _, weights := classifier(t)
+	dir := filepath.Join(models, linkedModel)
+	if err := errors.Join(os.MkdirAll(filepath.Join(models, ".definitions"), 0o755), os.MkdirAll(filepath.Join(dir, "1"), 0o755),
+		os.WriteFile(filepath.Join(dir, "1/model.onnx"), weights, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"model.yaml", "labels.txt"} {
+		if err := os.Symlink("../.definitions/"+linkedModel+"/"+name, filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// defined are the values that define the linked model, whose first class has a label.
+func defined(t *testing.T, label string) string {
+	t.Helper()
+	definition, labels, _ := classifier(t)
+	_, rest, _ := bytes.Cut(labels, []byte("\n"))
+	data, err := json.Marshal(map[string]any{"models": map[string]any{"definitions": map[string]any{
+		linkedModel: map[string]string{"model.yaml": string(definition), "labels.txt": label + "\n" + string(rest)}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "--values=" + path
 }
 
 // classifier is the default classifier: its definition without self-test and source, its labels and its weights.

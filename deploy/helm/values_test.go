@@ -30,6 +30,7 @@ func TestChartRefuses(t *testing.T) {
 		"KEDA without Prometheus":                 {"keda.enabled=true", "prometheusAddress"},
 		"no limit of memory":                      {"resources.limits.memory=null", "memory"},
 		"two slices of a shared GPU":              {"gpu.enabled=true,gpu.resource=nvidia.com/gpu.shared,gpu.count=2", "must be 1"},
+		"a GPU that the server may do without":    {"gpu.enabled=true,gpu.device=auto", "device"},
 		"a GPU without a vendor":                  {"gpu.enabled=true,gpu.resource=gpu", "resource"},
 		"mTLS without TLS":                        {"tls.clientCA.secretName=x", "clientCA"},
 		"a claim without a name":                  {"models.from=claim", "name"},
