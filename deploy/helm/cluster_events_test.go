@@ -124,7 +124,7 @@ func bad(t *testing.T, url, secret string, rate float64, values []string) {
 	before := uids(readyPods(t, mainRelease))
 	for _, test := range []struct{ name, set, reason string }{
 		{"image", "image.tag=missing", "ErrImageNeverPull"},
-		{"model", "config.inference.models={other:required}", "no such model: other"},
+		{"model", "config.inference.models={other:required},config.inference.default=other", "no such model: other"},
 		{"setting that the server refuses", "config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less than"},
 	} {
 		install(t, mainRelease, append(slices.Clone(values), "--set="+test.set)...)

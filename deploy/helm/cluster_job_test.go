@@ -14,16 +14,16 @@ import (
 func loadTestJob(t *testing.T) {
 	const release = "measured"
 	r := event(t, "the load test as a Job", "succeeds with the report as its log; fails if a threshold is missed")
-	install(t, release, "--set=image.tag=cluster,replicas=1", onNodes("node-3"))
+	install(t, release, "--set=image.tag=cluster,replicas=1", atNodePort(measuredPort), onNodes("node-3"))
 	rolledOut(t, release, 5*time.Minute)
-	address := kubectl(t, "get", "service", release+"-fovea", "-o", "jsonpath={.spec.clusterIP}")
+	service := kubectl(t, "get", "service", release+"-fovea", "-o", "jsonpath={.spec.clusterIP}")
 	manifest, err := os.ReadFile("../kubernetes/loadtest.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for limit, want := range map[string]string{"20s": "Complete", "1ms": "Failed"} {
 		name := "loadtest-" + limit
-		apply(t, replaced(t, string(manifest), "name: fovea-loadtest\nspec", "name: "+name+"\nspec", "http://fovea:8000", "http://"+address+":8000",
+		apply(t, replaced(t, string(manifest), "name: fovea-loadtest\nspec", "name: "+name+"\nspec", "http://fovea:8000", "http://"+service+":8000",
 			"--concurrency=1,4,16", "--concurrency=1", "--max-p99=2s", "--max-p99="+limit+"\n            - --window=2s\n            - --max-windows=5"))
 		begin := time.Now()
 		conditions := func() string {
@@ -40,22 +40,23 @@ func loadTestJob(t *testing.T) {
 		}
 		r.figure("with p99 of at most %s: %s after %s", limit, want, took.Round(time.Second))
 	}
-	fromZero(t, release, address)
+	fromZero(t, release)
 	helmRun(t, "uninstall", release)
 }
 
 // fromZero removes all pods of a release and measures how long the first request waits once one is wanted again: for what Kubernetes and
 // the server do, beyond the autoscaler's own interval.
-func fromZero(t *testing.T, release, address string) {
+func fromZero(t *testing.T, release string) {
 	r := event(t, "from no pod to the first answer", "stated")
 	scale := func(n string) { kubectl(t, "scale", "deployment/"+release+"-fovea", "--replicas="+n) }
 	scale("0")
 	eventually(t, "no pods", 2*time.Minute, func() bool { return len(pods(t, release)) == 0 })
 	begin := time.Now()
 	scale("1")
+	l := client(t, address("http", measuredPort), "")
 	eventually(t, "the first answer", 2*time.Minute, func() bool {
-		return curlAt(t, "--output", "/dev/null", "--write-out", "%{http_code}", "-H", "Content-Type: image/jpeg",
-			"--data-binary", "@../../testdata/images/coffee.jpg", "http://"+address+":8000/predict") == "200"
+		failure, _ := l.predict(l.fresh)
+		return failure == ""
 	})
 	r.figure("%s, with the image on the node", time.Since(begin).Round(time.Second/10))
 }

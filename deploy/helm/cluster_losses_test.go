@@ -16,7 +16,7 @@ import (
 // ofNode is the load of a release that loses a node, in requests per second, at most.
 const ofNode = 5
 
-// nodeCutOff cuts node-2 off the network. Its pods run on, and nobody knows.
+// nodeCutOff cuts node-2 off the network. Its pods run on, out of sight.
 func nodeCutOff(t *testing.T) {
 	loseNode(t, "cut", "node cut off", "node-2", cutPort, func() { kit(t, "in", "ip", "link", "set", "node-2", "down") })
 	kit(t, "in", "ip", "link", "set", "node-2", "up")

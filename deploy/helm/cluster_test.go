@@ -34,6 +34,7 @@ const (
 	gpuPort
 	cutPort
 	killedPort
+	measuredPort
 )
 
 // nodePort is one of the ports that the kit offers on this machine.
@@ -56,7 +57,8 @@ func TestCluster(t *testing.T) {
 		name  string
 		parts map[string]func(*testing.T)
 	}{
-		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel, "load test": loadTestJob}},
+		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel, "load test": loadTestJob,
+			"objects": objectsAreTaken}},
 		{"losses", map[string]func(*testing.T){"node cut off": nodeCutOff, "node killed": nodeKilled, "GPUs": gpus}},
 		{"load", map[string]func(*testing.T){"autoscaling": autoscaling}},
 	}
@@ -70,6 +72,12 @@ func TestCluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+// objectsAreTaken: the API server takes what the chart makes of each file of values, and KServe's objects.
+func objectsAreTaken(t *testing.T) {
+	r := event(t, "dry run on the server with strict validation", "no error, no warning")
+	r.figure("%d files of values and manifests, with those of KServe, Gateway API, KEDA and the Prometheus operator", serverTakesTheObjects(t))
 }
 
 func kubectlTry(t *testing.T, input string, args ...string) (string, error) {
