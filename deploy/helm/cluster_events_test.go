@@ -121,6 +121,11 @@ func bad(t *testing.T, url, secret string, rate float64, values []string) {
 	l := steady(t, url, secret, rate)
 	begin := time.Now()
 	good := revision(t)
+	defer func() {
+		if t.Failed() { // for what comes next
+			_ = helmTry(t, "rollback", mainRelease, good)
+		}
+	}()
 	before := uids(readyPods(t, mainRelease))
 	for _, test := range []struct{ name, set, reason string }{
 		{"image", "image.tag=missing", "ErrImageNeverPull"},
