@@ -114,6 +114,7 @@ func gpuSick(t *testing.T, url, release string, rate float64, want int) {
 		}
 	}
 	l.none(r)
+	nvml(t, "node-1", -1)
 }
 
 // cudaFault has CUDA fail in one pod with an error after which the process cannot continue: an illegal address. Requests fail that are in
