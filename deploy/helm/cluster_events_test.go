@@ -37,15 +37,20 @@ func operations(t *testing.T) {
 		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster",
 		"--set=config.inference.models={classifier:required," + linkedModel + ":required},config.inference.default=classifier"}
 	first, second := defined(t, "first"), defined(t, "second")
-	begin := time.Now()
-	install(t, mainRelease, append(values, first)...)
-	rolledOut(t, mainRelease, 5*time.Minute)
-	eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
-	ready := time.Since(begin)
-	url := address("https", eventsPort)
-	rate := calibrated(t, url, secret, atMost)
-	event(t, "installation of three replicas", "all ready").figure("ready after %s; the load is %.1f requests per second", ready.Round(time.Second), rate)
-
+	url, rate := address("https", eventsPort), 0.0
+	t.Run("installation", func(t *testing.T) {
+		r := event(t, "installation of three replicas", "all ready")
+		begin := time.Now()
+		install(t, mainRelease, append(values, first)...)
+		rolledOut(t, mainRelease, 5*time.Minute)
+		ready := time.Since(begin)
+		eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
+		rate = calibrated(t, url, secret, atMost)
+		r.figure("ready after %s; the load is %.1f requests per second", ready.Round(time.Second), rate)
+	})
+	if t.Failed() {
+		return
+	}
 	t.Run("rotation", func(t *testing.T) {
 		values = append(values, second)
 		secret = rotation(t, url, ca, key, secret, rate, values)

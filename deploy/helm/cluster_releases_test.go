@@ -20,29 +20,43 @@ const many = "fovea-many"
 var onFakeNodes = []string{"--namespace=" + many, "--set=image.tag=cluster,replicas=2", "--set=nodeSelector.type=kwok", "--set=models.from=image",
 	"--set=tolerations[0].key=kwok.x-k8s.io/node,tolerations[0].operator=Exists"}
 
-// manyReleases: with 200 nodes and 50 releases, an upgrade of one of them takes as long as ever, and a release has as many objects. Last,
+// manyReleases: with 200 nodes and 50 releases, an upgrade of one of them takes as long as ever, and a release has as many objects. Then
 // devices by dynamic resource allocation.
 func manyReleases(t *testing.T) {
-	const releases, workers = 50, 3
 	kit(t, "up", "--nodes", "3", "--fake", "200")
 	kubectl(t, "create", "namespace", many)
 	playKubelets(t)
-	name := func(i int) string { return fmt.Sprintf("r%d", i) }
+	t.Run("upgrade", upgradeAmongMany)
+	t.Run("devices", devices)
+	kubectl(t, "delete", "namespace", many, "--wait=false")
+}
+
+// named are the values of one of many releases.
+func named(i int) (name string, values []string) {
+	name = fmt.Sprintf("r%d", i)
+	return name, append(onFakeNodes, "--set=fullnameOverride="+name)
+}
+
+func upgradeAmongMany(t *testing.T) {
+	const releases, workers = 50, 3
 	upgrade := func(i int) time.Duration {
 		begin := time.Now()
-		install(t, name(i), append(onFakeNodes, "--set=fullnameOverride="+name(i), "--set=config.http.max_images=32", "--wait")...)
+		name, values := named(i)
+		install(t, name, append(values, "--set=config.http.max_images=32", "--wait")...)
 		return time.Since(begin)
 	}
 	r := event(t, "200 fake nodes, 50 releases", "helm upgrade of one within 60 s; objects per release constant")
-	install(t, name(0), append(onFakeNodes, "--set=fullnameOverride="+name(0), "--wait")...)
-	alone, first := upgrade(0), objectsOf(t, name(0))
+	name, values := named(0)
+	install(t, name, append(values, "--wait")...)
+	alone, first := upgrade(0), objectsOf(t, name)
 	begin := time.Now()
 	var installers sync.WaitGroup
 	failed := make(chan error, releases)
 	for w := range workers {
 		installers.Go(func() {
 			for i := 1 + w; i < releases; i += workers {
-				if err := helmTry(t, append(append([]string{"install", name(i), "fovea"}, common...), append(onFakeNodes, "--set=fullnameOverride="+name(i))...)...); err != nil {
+				name, values := named(i)
+				if err := helmTry(t, slices.Concat([]string{"install", name, "fovea"}, common, values)...); err != nil {
 					failed <- err
 				}
 			}
@@ -54,15 +68,13 @@ func manyReleases(t *testing.T) {
 	}
 	installed := time.Since(begin)
 	kubectl(t, "--namespace="+many, "wait", "--for=condition=Available", "deployment", "--all", "--timeout=4m")
-	last := objectsOf(t, name(releases-1))
-	among := upgrade(7)
+	name, _ = named(releases - 1)
+	last, among := objectsOf(t, name), upgrade(7)
 	r.figure("installed in %s; helm upgrade --wait of one takes %s, %s when it is alone; %d objects per release", installed.Round(time.Second),
 		among.Round(time.Second), alone.Round(time.Second), first)
 	if among > time.Minute || first != last || first != 5 {
 		t.Errorf("upgrade in %s; %d objects, then %d", among, first, last)
 	}
-	devices(t)
-	kubectl(t, "delete", "namespace", many, "--wait=false")
 }
 
 // playKubelets does what a kubelet does and KWOK does not, until the test ends: on a busy machine the fake nodes report late, Kubernetes
