@@ -5,186 +5,181 @@ package helm
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"fovea/internal/apikey"
 	"fovea/internal/testenv"
 )
 
 const (
-	mainRelease = "main" // what the events happen to
+	mainRelease = "main" // what the operations happen to
 	replicas    = 3
-	rate        = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
+	atMost      = 10 // requests per second: the machine's cores are shared by all nodes and the control plane
 )
 
-// lossNoticed is how long requests may fail after a node is lost: the node monitor's grace period (50 s), the time until all proxies
-// know, and what clients wait.
-const lossNoticed = 90*time.Second + requestTimeout
-
-// TestEvents sends a steady load while what happens in a cluster happens. The events share one release, in this order.
-func TestEvents(t *testing.T) {
-	prepare(t)
-	helmRun(t, "uninstall", "--ignore-not-found", "--wait", mainRelease)
-	if err := os.RemoveAll(filepath.Join(models, "classifier/2")); err != nil {
-		t.Fatal(err)
-	}
+// operations sends a steady load to a release while what is usual happens to it, and what ends a part of it. It is on node-1 and node-2.
+func operations(t *testing.T) {
 	ca := testenv.NewCA(t)
 	serial, key, secret := secrets(t, ca, nil)
-	secured := []string{fmt.Sprintf("--set=replicas=%d", replicas), atNodePort(eventsPort),
-		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster"}
-	begin := time.Now()
-	install(t, mainRelease, secured...)
-	rolledOut(t, mainRelease, 5*time.Minute)
-	t.Logf("FIGURE installation of %d replicas: ready after %s", replicas, time.Since(begin).Round(time.Second))
-	url := address("https", eventsPort)
-	eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
-
+	values := []string{fmt.Sprintf("--set=replicas=%d", replicas), atNodePort(eventsPort), onNodes("node-1", "node-2"),
+		"--set=tls.secretName=fovea-tls,keys.secretName=fovea-keys", "--set=image.tag=cluster",
+		"--set=config.inference.models={classifier:required," + linkedModel + ":required},config.inference.default=classifier"}
+	first, second := defined(t, "first"), defined(t, "second")
+	url, rate := address("https", eventsPort), 0.0
+	t.Run("installation", func(t *testing.T) {
+		r := event(t, "installation of three replicas", "all ready")
+		begin := time.Now()
+		install(t, mainRelease, append(values, first)...)
+		rolledOut(t, mainRelease, 5*time.Minute)
+		ready := time.Since(begin)
+		eventually(t, "the NodePort answers", time.Minute, func() bool { return certificateOf(t) == serial })
+		rate = calibrated(t, url, secret, atMost)
+		r.figure("ready after %s; the load is %.1f requests per second", ready.Round(time.Second), rate)
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("rotation", func(t *testing.T) {
+		values = append(values, second)
+		secret = rotation(t, url, ca, key, secret, rate, values)
+	})
 	t.Run("rolling update and back", func(t *testing.T) {
+		r := event(t, "rolling update and back", "0 failed")
 		l := steady(t, url, secret, rate)
-		install(t, mainRelease, append(secured, "--set=image.tag=cluster2")...)
+		begin := time.Now()
+		install(t, mainRelease, append(values, "--set=image.tag=cluster2")...)
 		rolledOut(t, mainRelease, 5*time.Minute)
 		helmRun(t, "rollback", mainRelease)
 		rolledOut(t, mainRelease, 5*time.Minute)
-		l.none("rolling update and back")
+		onlyRunning(t, mainRelease, replicas)
+		r.figure("%s", time.Since(begin).Round(time.Second))
+		l.none(r)
 	})
-	t.Run("certificate and keys rotated", func(t *testing.T) {
-		l := steady(t, url, secret, rate)
-		fresh, _, next := secrets(t, ca, &key)
-		took := eventually(t, "all pods have the new certificate and keys", 4*time.Minute, func() bool {
-			for _, p := range readyPods(t, mainRelease) {
-				if certificateAt(t, p) != fresh || statusAt(t, p, next) == http.StatusUnauthorized {
-					return false
-				}
-			}
-			return true
-		})
-		l.key.Store(next)
-		time.Sleep(2 * time.Second)
-		secret = next
-		l.none("certificate and keys rotated")
-		t.Logf("FIGURE rotation: in use by all pods after %s", took.Round(time.Second))
-	})
-	t.Run("model version added", func(t *testing.T) {
-		l := steady(t, url, secret, rate)
-		writeModel(t, "2")
-		took := eventually(t, "all pods serve version 2", 2*time.Minute, func() bool {
-			for _, p := range readyPods(t, mainRelease) {
-				if !strings.Contains(getAt(t, p, "/v1/models/classifier", secret), `"version":"2"`) {
-					return false
-				}
-			}
-			return true
-		})
-		time.Sleep(2 * time.Second)
-		l.none("model version added")
-		t.Logf("FIGURE model version: served by all pods after %s", took.Round(time.Second))
-	})
-	t.Run("what is bad leaves the old pods", func(t *testing.T) { bad(t, url, secret, secured) })
-	t.Run("node drained", func(t *testing.T) {
-		l := steady(t, url, secret, rate)
-		begin := time.Now()
-		kubectl(t, "drain", "node-2", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=4m")
-		took := time.Since(begin)
-		fullStrength(t, mainRelease, replicas, 3*time.Minute)
-		l.none("node drained")
-		t.Logf("FIGURE drain: %s", took.Round(time.Second))
-		kubectl(t, "uncordon", "node-2")
-		kubectl(t, "rollout", "restart", "deployment/"+mainRelease+"-fovea") // pods on both nodes again
-		rolledOut(t, mainRelease, 5*time.Minute)
-	})
-	t.Run("process killed", func(t *testing.T) {
-		l := steady(t, url, secret, rate)
-		time.Sleep(3 * time.Second)
-		onNode(t, "node-2", "sh", "-c", "kill -9 $(pgrep -x serve | head -1)")
-		eventually(t, "Kubernetes has noticed", time.Minute, func() bool { return len(readyPods(t, mainRelease)) < replicas })
-		took := fullStrength(t, mainRelease, replicas, 3*time.Minute)
-		lostOnly(t, l, "process killed", 5*time.Second)
-		t.Logf("FIGURE process killed: full strength after %s", took.Round(time.Second))
-	})
+	t.Run("bad", func(t *testing.T) { bad(t, url, secret, rate, values) })
+	t.Run("process killed", func(t *testing.T) { processKilled(t, url, secret, rate) })
 	t.Run("kubelet and containerd ended", func(t *testing.T) {
+		r := event(t, "kubelet and containerd of a node ended", "0 failed")
 		l := steady(t, url, secret, rate)
 		onNode(t, "node-2", "pkill", "-x", "kubelet")
 		onNode(t, "node-2", "pkill", "-x", "containerd")
-		time.Sleep(20 * time.Second)
-		fullStrength(t, mainRelease, replicas, 3*time.Minute)
-		l.none("kubelet and containerd ended")
-	})
-	t.Run("node cut off", func(t *testing.T) {
-		l := steady(t, url, secret, rate)
-		kit(t, "in", "ip", "link", "set", "node-2", "down")
-		took := withoutNode(t)
-		lostOnly(t, l, "node cut off", lossNoticed)
-		t.Logf("FIGURE node cut off: full strength after %s", took.Round(time.Second))
-		kit(t, "in", "ip", "link", "set", "node-2", "up")
-		kubectl(t, "wait", "--for=condition=Ready", "node/node-2", "--timeout=2m")
-	})
-	t.Run("node killed", func(t *testing.T) {
-		kubectl(t, "rollout", "restart", "deployment/"+mainRelease+"-fovea")
-		rolledOut(t, mainRelease, 5*time.Minute)
-		l := steady(t, url, secret, rate)
-		killNode(t, "node-2")
-		took := withoutNode(t)
-		lostOnly(t, l, "node killed", lossNoticed)
-		t.Logf("FIGURE node killed: full strength after %s", took.Round(time.Second))
-		kit(t, "up")
-		kubectl(t, "wait", "--for=condition=Ready", "node/node-2", "--timeout=2m")
-	})
-	helmRun(t, "uninstall", mainRelease, "--wait")
-}
-
-// withoutNode waits until Kubernetes has noticed the loss of node-2 and replaced its pods, and returns how long both took.
-func withoutNode(t *testing.T) time.Duration {
-	t.Helper()
-	return eventually(t, "full strength on the other node", 4*time.Minute, func() bool {
-		n := 0
-		for _, p := range readyPods(t, mainRelease) {
-			if p.Spec.NodeName == "node-1" {
-				n++
-			}
-		}
-		return n == replicas
-	})
-}
-
-// lostOnly ends a load that may lose requests while a loss goes unnoticed.
-func lostOnly(t *testing.T, l *load, event string, noticed time.Duration) {
-	t.Helper()
-	if _, span := l.result(event); span > noticed {
-		t.Errorf("%s: requests failed over %s, longer than the loss went unnoticed", event, span)
-	}
-}
-
-// bad tries an image, a model and values that cannot work.
-func bad(t *testing.T, url, secret string, secured []string) {
-	l := steady(t, url, secret, rate)
-	for name, test := range map[string]struct{ set, reason string }{
-		"image":                      {"image.tag=missing", "ErrImageNeverPull"},
-		"model":                      {"config.inference.models={missing:required}", "no such model"},
-		"setting the server refuses": {"config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			install(t, mainRelease, append(secured, "--set="+test.set)...)
-			eventually(t, "the reason is shown", 2*time.Minute, func() bool { return strings.Contains(reasons(t), test.reason) })
-			if n := len(readyPods(t, mainRelease)); n < replicas {
-				t.Errorf("only %d old pods serve on", n)
-			}
-			helmRun(t, "rollback", mainRelease)
-			rolledOut(t, mainRelease, 3*time.Minute)
+		begin := time.Now()
+		eventually(t, "the kubelet answers", 2*time.Minute, func() bool {
+			health, err := kubectlTry(t, "", "get", "--raw", "/api/v1/nodes/node-2/proxy/healthz")
+			return err == nil && health == "ok"
 		})
-	}
-	t.Run("value", func(t *testing.T) {
-		err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.listen=x")...)
-		if err == nil || !strings.Contains(err.Error(), "listen") {
-			t.Errorf("%v", err)
-		}
+		r.figure("the kubelet answers after %s", time.Since(begin).Round(time.Second))
+		time.Sleep(10 * time.Second) // containers that it would end would end now
+		fullStrength(t, mainRelease, replicas, 3*time.Minute)
+		l.none(r)
 	})
-	l.none("bad image, model and values")
+	t.Run("drain", func(t *testing.T) { drain(t, url, secret, rate) })
+	helmRun(t, "uninstall", mainRelease)
+}
+
+// rotation replaces the Secrets of certificate and keys and the ConfigMap of definitions, and adds a version of a model, and waits until
+// all pods use them.
+func rotation(t *testing.T, url string, ca *testenv.CA, key apikey.Key, secret string, rate float64, values []string) (next string) {
+	r := event(t, "certificate, keys and a definition changed, and a model version added to the volume", "used without a restart, 0 failed")
+	before := uids(readyPods(t, mainRelease))
+	l := steady(t, url, secret, rate)
+	begin := time.Now()
+	fresh, _, next := secrets(t, ca, &key)
+	writeModel(t, "2")
+	install(t, mainRelease, values...)
+	served := eventually(t, "all pods serve version 2", 2*time.Minute, func() bool {
+		return !slices.ContainsFunc(readyPods(t, mainRelease), func(p podOf) bool {
+			return !strings.Contains(getAt(t, p, "/v1/models/classifier", secret), `"version":"2"`)
+		})
+	})
+	eventually(t, "all pods have the new certificate, keys and definition", 4*time.Minute, func() bool {
+		return !slices.ContainsFunc(readyPods(t, mainRelease), func(p podOf) bool {
+			return certificateAt(t, p) != fresh || statusAt(t, p, next) == http.StatusUnauthorized ||
+				!strings.Contains(getAt(t, p, "/v1/models/"+linkedModel, next), `"labels":["second"`)
+		})
+	})
+	l.key.Store(next)
+	time.Sleep(2 * time.Second)
+	l.none(r)
+	r.figure("version served by all pods after %s", served.Round(time.Second))
+	r.figure("certificate, keys and definition in use by all after %s, most of it the kubelet's", time.Since(begin).Round(time.Second))
+	if now := uids(readyPods(t, mainRelease)); now != before {
+		t.Errorf("other pods than before: %s, then %s", before, now)
+	}
+	return next
+}
+
+// bad tries an image, a model and settings that cannot work, one after another, and takes the last back.
+func bad(t *testing.T, url, secret string, rate float64, values []string) {
+	r := event(t, "a bad image, model, setting and value", "the old pods serve on, 0 failed; the reason in kubectl describe or Helm's error")
+	l := steady(t, url, secret, rate)
+	begin := time.Now()
+	good := revision(t)
+	defer func() {
+		if t.Failed() { // for what comes next
+			_ = helmTry(t, "rollback", mainRelease, good)
+		}
+	}()
+	before := uids(readyPods(t, mainRelease))
+	for _, test := range []struct{ name, set, reason string }{
+		{"image", "image.tag=missing", "ErrImageNeverPull"},
+		{"model", "config.inference.models={other:required},config.inference.default=other", "no such model: other"},
+		{"setting that the server refuses", "config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less than"},
+	} {
+		install(t, mainRelease, append(slices.Clone(values), "--set="+test.set)...)
+		took := eventually(t, "the reason is shown", 2*time.Minute, func() bool { return strings.Contains(reasons(t), test.reason) })
+		if now := uids(readyPods(t, mainRelease)); now != before {
+			t.Errorf("%s: %s are ready, not %s", test.name, now, before)
+		}
+		r.figure("%s: shown after %s", test.name, took.Round(time.Second))
+	}
+	err := helmTry(t, append(append([]string{"upgrade", mainRelease, "fovea"}, common...), "--set=config.http.listen=x")...)
+	if err == nil || !strings.Contains(err.Error(), "listen") {
+		t.Errorf("a value that does not exist: %v", err)
+	}
+	helmRun(t, "rollback", mainRelease, good)
+	rolledOut(t, mainRelease, 3*time.Minute)
+	onlyRunning(t, mainRelease, replicas)
+	if now := uids(readyPods(t, mainRelease)); now != before {
+		t.Errorf("after the rollback %s are ready, not %s", now, before)
+	}
+	r.figure("all of it and the rollback: %s", time.Since(begin).Round(time.Second))
+	l.none(r)
+}
+
+// revision is the current one of the main release.
+func revision(t *testing.T) string {
+	t.Helper()
+	out, errs, err := run(t, nil, program(t, "FOVEA_TEST_HELM"), "--namespace="+space, "history", mainRelease, "--max=1", "--output=json")
+	var list []struct{ Revision int }
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &list)
+	}
+	if err != nil || len(list) != 1 {
+		t.Fatalf("helm history: %v: %s%s", err, out, errs)
+	}
+	return strconv.Itoa(list[0].Revision)
+}
+
+// uids identifies pods.
+func uids(list []podOf) string {
+	var ids []string
+	for _, p := range list {
+		ids = append(ids, p.Metadata.UID)
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
 }
 
 // reasons is what kubectl describe says about the pods.
@@ -193,23 +188,78 @@ func reasons(t *testing.T) string {
 	return kubectl(t, "describe", "pods", "-l", "app.kubernetes.io/instance="+mainRelease)
 }
 
+// processKilled ends the server of one pod at once.
+func processKilled(t *testing.T, url, secret string, rate float64) {
+	r := event(t, "server killed with SIGKILL", "only requests of that pod, until Kubernetes notices")
+	victim := readyPods(t, mainRelease)[0]
+	restarts := victim.Status.ContainerStatuses[0].RestartCount
+	l := steady(t, url, secret, rate)
+	time.Sleep(3 * time.Second)
+	if err := syscall.Kill(serverOf(t, victim), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	noticed := eventually(t, "Kubernetes has noticed", time.Minute, func() bool {
+		return slices.ContainsFunc(pods(t, mainRelease), func(p podOf) bool {
+			return p.Metadata.UID == victim.Metadata.UID && (!p.ready() || p.Status.ContainerStatuses[0].RestartCount > restarts)
+		})
+	})
+	took := noticed + fullStrength(t, mainRelease, replicas, 3*time.Minute)
+	time.Sleep(3 * time.Second)
+	r.figure("noticed after %s, full strength after %s", noticed.Round(time.Second/10), took.Round(time.Second))
+	l.lost(r, begin.Add(noticed))
+}
+
+// serverOf is the process of a pod's server, which is one of this machine, too.
+func serverOf(t *testing.T, p podOf) int {
+	t.Helper()
+	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range groups {
+		group, err := os.ReadFile(path)
+		name, err2 := os.ReadFile(filepath.Join(filepath.Dir(path), "comm"))
+		if err != nil || err2 != nil || !strings.Contains(string(group), p.Metadata.UID) || strings.TrimSpace(string(name)) != "serve" {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	t.Fatalf("found no server of pod %s", p.Metadata.Name)
+	return 0
+}
+
+// drain drains the node that has most of the pods.
+func drain(t *testing.T, url, secret string, rate float64) {
+	r := event(t, "drain of a node, with the PodDisruptionBudget", "0 failed")
+	node, most := "", 0
+	for _, name := range []string{"node-1", "node-2"} {
+		if n := len(on(readyPods(t, mainRelease), name)); n > most {
+			node, most = name, n
+		}
+	}
+	l := steady(t, url, secret, rate)
+	begin := time.Now()
+	t.Cleanup(func() {
+		// t's context has ended.
+		_ = exec.Command("kubectl", "uncordon", node).Run()
+	})
+	kubectl(t, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=4m")
+	drained := time.Since(begin)
+	onlyRunning(t, mainRelease, replicas)
+	r.figure("%d of %d pods moved in %s", most, replicas, drained.Round(time.Second))
+	l.none(r)
+}
+
 // kit runs a program of the cluster kit.
 func kit(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, errs, err := run(t, nil, filepath.Join(program(t, "FOVEA_TEST_CLUSTER"), name), args...); err != nil {
 		t.Fatalf("%s %q: %v: %s%s", name, args, err, out, errs)
-	}
-}
-
-// killNode ends all of a node at once.
-func killNode(t *testing.T, node string) {
-	t.Helper()
-	pid, err := os.ReadFile(filepath.Join("/run/cluster/nodes", node))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, errs, err := run(t, nil, "/bin/kill", "-9", strings.TrimSpace(string(pid))); err != nil {
-		t.Fatalf("kill %s: %v: %s%s", node, err, out, errs)
 	}
 }
 
@@ -222,7 +272,7 @@ func onNode(t *testing.T, node string, command ...string) {
 func certificateOf(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", eventsPort))
+	connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", nodePort(eventsPort)))
 	if err != nil {
 		return ""
 	}

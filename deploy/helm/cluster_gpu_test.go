@@ -15,9 +15,13 @@ import (
 // state is the kit's folder of a node, with the file of its GPUs and those of a simulated NVML.
 func state(node string) string { return filepath.Join("/var/lib/cluster", node) }
 
+// faultFile is where a simulated CUDA looks for the number of a fault: in the pod's own memory.
+const faultFile = "/tmp/fault"
+
 // onGPUs are the values of a release on simulated GPUs, with the CUDA image and a simulated CUDA.
 func onGPUs(n int) []string {
-	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,shutdown.delaySeconds=5", n), atNodePort(gpuPort),
+	return []string{fmt.Sprintf("--set=replicas=%d,gpu.enabled=true,image.tag=cuda-sim,shutdown.delaySeconds=5", n),
+		"--set=env[0].name=SIMCUDA_FAULT_FILE,env[0].value=" + faultFile, atNodePort(gpuPort),
 		"--set=nodeSelector.kubernetes\\.io/hostname=node-1"}
 }
 
@@ -44,18 +48,18 @@ func nvml(t *testing.T, node string, lost int) {
 	}
 }
 
-// TestGPUs: a rollout with all GPUs taken, and a GPU that falls sick. All is on node-1, which has four GPUs.
-func TestGPUs(t *testing.T) {
+// gpus is a rollout with all GPUs taken, and a GPU that falls sick. All is on node-1, which has four GPUs.
+func gpus(t *testing.T) {
 	const release, gpus = "gpu", 4
-	prepare(t)
-	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
 	nvml(t, "node-1", -1)
 	install(t, release, onGPUs(gpus)...)
 	rolledOut(t, release, 5*time.Minute)
-	answers(t, address("http", gpuPort))
-
+	url := address("http", gpuPort)
+	answering(t, url)
+	rate := calibrated(t, url, "", atMost)
 	t.Run("rollout with all GPUs taken", func(t *testing.T) {
-		l := steady(t, address("http", gpuPort), "", rate)
+		r := event(t, "rollout with all four GPUs taken", "goes through, one at a time, 0 failed")
+		l := steady(t, url, "", rate)
 		begin := time.Now()
 		install(t, release, append(onGPUs(gpus), "--set=config.http.max_images=32")...)
 		fewest := gpus
@@ -74,36 +78,69 @@ func TestGPUs(t *testing.T) {
 				fewest = min(fewest, len(readyPods(t, release)))
 			}
 		}
-		l.none("rollout with all GPUs taken")
-		t.Logf("FIGURE rollout with all GPUs taken: %s, at least %d of %d ready", time.Since(begin).Round(time.Second), fewest, gpus)
+		r.figure("%s, at least %d of %d ready", time.Since(begin).Round(time.Second), fewest, gpus)
 		if fewest < gpus-1 {
 			t.Errorf("only %d of %d were ready", fewest, gpus)
 		}
+		l.none(r)
 	})
-	t.Run("one GPU sick", func(t *testing.T) {
-		install(t, release, append(onGPUs(gpus-1), "--set=config.http.max_images=32")...) // one healthy GPU is free
-		eventually(t, "three pods", time.Minute, func() bool { return len(pods(t, release)) == gpus-1 })
-		before := readyPods(t, release)
-		victim, gpu := ownerOf(t, before)
-		l := steady(t, address("http", gpuPort), "", rate)
-		sick(t, "node-1", gpu)
-		begin := time.Now()
-		nvml(t, "node-1", gpu)
-		out := eventually(t, "the pod has left the Service", time.Minute, func() bool {
-			return !slices.ContainsFunc(readyPods(t, release), func(p podOf) bool { return p.Metadata.UID == victim.Metadata.UID })
-		})
-		eventually(t, "another pod has replaced it", 2*time.Minute, func() bool { return len(readyPods(t, release)) == gpus-1 })
-		t.Logf("FIGURE GPU sick: out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
-		l.none("one GPU sick")
-		after := readyPods(t, release)
-		for _, p := range before {
-			kept := slices.ContainsFunc(after, func(q podOf) bool { return q.Metadata.UID == p.Metadata.UID })
-			if moved := p.Metadata.UID == victim.Metadata.UID; kept == moved {
-				t.Errorf("pod %s on GPU %d: kept %v", p.Metadata.Name, gpu, kept)
-			}
+	t.Run("one GPU sick", func(t *testing.T) { gpuSick(t, url, release, rate, gpus-1) })
+	t.Run("CUDA fault", func(t *testing.T) { cudaFault(t, url, release, rate, gpus-1) })
+	helmRun(t, "uninstall", release)
+}
+
+// gpuSick loses the GPU of one pod, while one healthy GPU is free.
+func gpuSick(t *testing.T, url, release string, rate float64, want int) {
+	install(t, release, append(onGPUs(want), "--set=config.http.max_images=32")...)
+	onlyRunning(t, release, want)
+	before := readyPods(t, release)
+	victim, gpu := ownerOf(t, before)
+	r := event(t, "one of four GPUs lost", "its pod moved, the others untouched, 0 failed")
+	l := steady(t, url, "", rate)
+	time.Sleep(3 * time.Second)
+	sick(t, "node-1", gpu)
+	begin := time.Now()
+	nvml(t, "node-1", gpu)
+	out := eventually(t, "the pod has left the Service", time.Minute, func() bool {
+		return !slices.ContainsFunc(readyPods(t, release), func(p podOf) bool { return p.Metadata.UID == victim.Metadata.UID })
+	})
+	eventually(t, "another pod has replaced it", 3*time.Minute, func() bool { return len(readyPods(t, release)) == want })
+	r.figure("out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
+	after := readyPods(t, release)
+	for _, p := range before {
+		kept := slices.ContainsFunc(after, func(q podOf) bool { return q.Metadata.UID == p.Metadata.UID })
+		if moved := p.Metadata.UID == victim.Metadata.UID; kept == moved {
+			t.Errorf("pod %s, with GPU %d lost: kept %v", p.Metadata.Name, gpu, kept)
 		}
-	})
-	helmRun(t, "uninstall", release, "--wait")
+	}
+	l.none(r)
+	nvml(t, "node-1", -1)
+}
+
+// cudaFault has CUDA fail in one pod with an error after which the process cannot continue: an illegal address. Requests fail that are in
+// that process meanwhile.
+func cudaFault(t *testing.T, url, release string, rate float64, want int) {
+	onlyRunning(t, release, want)
+	before := readyPods(t, release)
+	victim := before[0]
+	fault := fmt.Sprintf("/proc/%d/root%s", serverOf(t, victim), faultFile)
+	r := event(t, "CUDA fault in one pod", "out of the Service at once, replaced, the others untouched")
+	l := steady(t, url, "", rate)
+	time.Sleep(3 * time.Second)
+	begin := time.Now()
+	if err := os.WriteFile(fault, []byte("700"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := eventually(t, "the pod has left the Service", time.Minute, func() bool { return !strings.Contains(uids(readyPods(t, release)), victim.Metadata.UID) })
+	eventually(t, "another pod has replaced it", 3*time.Minute, func() bool { return len(readyPods(t, release)) == want })
+	r.figure("out of the Service after %s, full strength after %s", out.Round(time.Second), time.Since(begin).Round(time.Second))
+	after := uids(readyPods(t, release))
+	for _, p := range before[1:] {
+		if !strings.Contains(after, p.Metadata.UID) {
+			t.Errorf("pod %s was replaced, too", p.Metadata.Name)
+		}
+	}
+	l.noneAfter(r, begin.Add(out))
 }
 
 // ownerOf returns a pod and the number of its GPU.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -21,6 +22,10 @@ import (
 // requestTimeout is how long a client waits.
 const requestTimeout = 20 * time.Second
 
+// settled is how long after Kubernetes has noticed a loss the proxies of all nodes may take to know of it. It is a limit for a machine
+// that is very busy, not a measurement.
+const settled = 15 * time.Second
+
 // load sends an image to a NodePort at a rate, from clients that keep their connections and clients that open one for each request.
 type load struct {
 	t       *testing.T
@@ -29,14 +34,19 @@ type load struct {
 	body    []byte
 	kept    *http.Client
 	fresh   *http.Client
+	poisson bool // exponentially distributed gaps between requests, rather than equal ones
 	stop    chan struct{}
 	senders sync.WaitGroup
 
-	mu        sync.Mutex
-	sent      int
-	failed    map[string]int
-	failedAt  []time.Time
-	latencies []time.Duration
+	mu      sync.Mutex
+	answers []answer
+}
+
+// answer is the end of a request.
+type answer struct {
+	begin, end time.Time
+	failure    string // empty: it succeeded
+	status     bool   // the failure is a response of a server, not a lost connection
 }
 
 // client is a load that sends nothing by itself.
@@ -47,12 +57,12 @@ func client(t *testing.T, url, key string) *load {
 		t.Fatal(err)
 	}
 	transport := func() *http.Transport {
-		return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 64}
+		return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 64, IdleConnTimeout: 5 * time.Second}
 	}
 	fresh := transport()
 	fresh.DisableKeepAlives = true
 	l := &load{t: t, url: url, body: body, kept: &http.Client{Transport: transport(), Timeout: requestTimeout},
-		fresh: &http.Client{Transport: fresh, Timeout: requestTimeout}, stop: make(chan struct{}), failed: map[string]int{}}
+		fresh: &http.Client{Transport: fresh, Timeout: requestTimeout}, stop: make(chan struct{})}
 	l.key.Store(key)
 	return l
 }
@@ -61,20 +71,54 @@ func client(t *testing.T, url, key string) *load {
 func steady(t *testing.T, url, key string, rate float64) *load {
 	t.Helper()
 	l := client(t, url, key)
-	l.senders.Go(func() { l.pace(rate) })
-	t.Cleanup(l.end)
+	l.start(rate)
 	return l
+}
+
+// calibrated is a rate that one pod can answer with ease on this machine as busy as it is: a quarter of what one client gets that sends
+// one request after another, at most limit.
+func calibrated(t *testing.T, url, key string, limit float64) float64 {
+	t.Helper()
+	const span = 3 * time.Second
+	l := client(t, url, key)
+	begin := time.Now()
+	for time.Since(begin) < span {
+		l.send(l.kept)
+	}
+	if failed := failures(l.answers); len(failed) > 0 {
+		t.Fatalf("before anything has happened: %s", failed[0].failure)
+	}
+	return min(limit, float64(len(l.answers))/time.Since(begin).Seconds()/4)
+}
+
+// random starts a load of many independent clients: requests come at random, and none uses a connection of another. A Service chooses a
+// pod for each connection, so that pods that are added get none of those that exist.
+func random(t *testing.T, url string, rate float64) *load {
+	t.Helper()
+	l := client(t, url, "")
+	l.poisson, l.kept = true, l.fresh
+	l.start(rate)
+	return l
+}
+
+func (l *load) start(rate float64) {
+	l.senders.Go(func() { l.pace(rate) })
+	l.t.Cleanup(l.end)
 }
 
 // pace sends requests when they are due.
 func (l *load) pace(rate float64) {
-	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
-	defer tick.Stop()
+	due := time.Now()
 	for n := 0; ; n++ {
+		gap := 1 / rate
+		if l.poisson {
+			gap *= rand.ExpFloat64()
+		}
+		due = due.Add(time.Duration(gap * float64(time.Second)))
 		select {
 		case <-l.stop:
 			return
-		case <-tick.C:
+		case <-time.After(time.Until(due)):
 			client := l.kept
 			if n%2 == 1 {
 				client = l.fresh
@@ -86,23 +130,17 @@ func (l *load) pace(rate float64) {
 
 func (l *load) send(client *http.Client) {
 	begin := time.Now()
-	failure := l.predict(client)
-	took := time.Since(begin)
+	failure, status := l.predict(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent++
-	l.latencies = append(l.latencies, took)
-	if failure != "" {
-		l.failed[failure]++
-		l.failedAt = append(l.failedAt, time.Now())
-	}
+	l.answers = append(l.answers, answer{begin, time.Now(), failure, status})
 }
 
-// predict sends one request and says what was wrong with the response.
-func (l *load) predict(client *http.Client) string {
+// predict sends one request. It returns what was wrong with the response, and whether there was one.
+func (l *load) predict(client *http.Client) (failure string, status bool) {
 	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodPost, l.url+"/predict", bytes.NewReader(l.body))
 	if err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
 	request.Header.Set("Content-Type", "image/jpeg")
 	if key, _ := l.key.Load().(string); key != "" {
@@ -110,18 +148,18 @@ func (l *load) predict(client *http.Client) string {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	switch {
 	case err != nil:
-		return err.Error()
+		return err.Error(), false
 	case response.StatusCode != http.StatusOK:
 		what, _, _ := strings.Cut(string(text), `,"request_id"`)
-		return fmt.Sprintf("%d %.200s", response.StatusCode, what)
+		return fmt.Sprintf("%d %.200s", response.StatusCode, what), true
 	}
-	return ""
+	return "", false
 }
 
 // end stops the load and waits for its last response.
@@ -135,45 +173,94 @@ func (l *load) end() {
 	l.kept.CloseIdleConnections()
 }
 
-// window forgets the latencies until now.
-func (l *load) window() {
+// since are the answers that came after a time.
+func (l *load) since(from time.Time) (list []answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.latencies = nil
+	for _, a := range l.answers {
+		if a.end.After(from) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
-// p99 of the requests that ended in the window; 0 without any.
-func (l *load) p99() time.Duration {
-	l.mu.Lock()
-	sorted := slices.Sorted(slices.Values(l.latencies))
-	l.mu.Unlock()
-	if len(sorted) == 0 {
+// failures are the answers that are none.
+func failures(list []answer) []answer {
+	return slices.DeleteFunc(slices.Clone(list), func(a answer) bool { return a.failure == "" })
+}
+
+// p99 of the requests that were answered; 0 without any.
+func p99(list []answer) time.Duration {
+	var took []time.Duration
+	for _, a := range list {
+		took = append(took, a.end.Sub(a.begin))
+	}
+	slices.Sort(took)
+	if len(took) == 0 {
 		return 0
 	}
-	return sorted[min(len(sorted)-1, len(sorted)*99/100)]
+	return took[min(len(took)-1, len(took)*99/100)]
 }
 
-// result ends the load, prints the figures of an event and returns how many requests failed, and over how long.
-func (l *load) result(event string) (failed int, span time.Duration) {
+// result ends the load, enters its figures in a row and returns its failures.
+func (l *load) result(r *row) []answer {
 	l.t.Helper()
 	l.end()
-	for _, n := range l.failed {
-		failed += n
+	failed := failures(l.answers)
+	kinds := map[string]int{}
+	for _, a := range failed {
+		kinds[a.failure]++
 	}
-	if failed > 0 {
-		span = slices.MaxFunc(l.failedAt, time.Time.Compare).Sub(slices.MinFunc(l.failedAt, time.Time.Compare))
+	for _, text := range slices.Sorted(maps.Keys(kinds)) {
+		l.t.Logf("%s: %d × %s", r.event, kinds[text], text)
 	}
-	l.t.Logf("FIGURE %s: %d requests, %d failed over %s, p99 %s", event, l.sent, failed, span.Round(time.Second/10), l.p99().Round(time.Millisecond))
-	for _, text := range slices.Sorted(maps.Keys(l.failed)) {
-		l.t.Logf("  %d × %s", l.failed[text], text)
-	}
-	return failed, span
+	report.Lock()
+	defer report.Unlock()
+	r.requests, r.failed = fmt.Sprint(len(l.answers)), fmt.Sprint(len(failed))
+	return failed
 }
 
 // none ends the load and fails the test if a request failed.
-func (l *load) none(event string) {
+func (l *load) none(r *row) {
 	l.t.Helper()
-	if failed, _ := l.result(event); failed > 0 {
-		l.t.Errorf("%s: %d of %d requests failed", event, failed, l.sent)
+	if failed := l.result(r); len(failed) > 0 {
+		l.t.Errorf("%s: %d of %d requests failed", r.event, len(failed), len(l.answers))
+	}
+}
+
+// lost ends a load during which a pod was lost. What fails must be connections of that pod: no other pod answers with an error, and none
+// fails that began when Kubernetes had noticed the loss and its proxies knew.
+func (l *load) lost(r *row, noticed time.Time) {
+	l.t.Helper()
+	failed := l.result(r)
+	answered := 0
+	for _, a := range failed {
+		if a.status {
+			answered++
+		}
+	}
+	if answered > 0 {
+		l.t.Errorf("%s: pods that were not lost answered %d requests with an error", r.event, answered)
+	}
+	l.noneLate(r, failed, noticed)
+	if len(failed) > 0 {
+		first := slices.MinFunc(failed, func(a, b answer) int { return a.begin.Compare(b.begin) })
+		last := slices.MaxFunc(failed, func(a, b answer) int { return a.begin.Compare(b.begin) })
+		r.figure("failed ones began within %s", last.begin.Sub(first.begin).Round(time.Second/10))
+	}
+}
+
+// noneAfter ends a load during which a pod answered with errors until it was noticed.
+func (l *load) noneAfter(r *row, noticed time.Time) {
+	l.t.Helper()
+	l.noneLate(r, l.result(r), noticed)
+}
+
+func (l *load) noneLate(r *row, failed []answer, noticed time.Time) {
+	l.t.Helper()
+	late := slices.DeleteFunc(slices.Clone(failed), func(a answer) bool { return !a.begin.After(noticed.Add(settled)) })
+	if len(late) > 0 {
+		l.t.Errorf("%s: %d requests failed that began more than %s after the loss was noticed", r.event, len(late), settled)
 	}
 }

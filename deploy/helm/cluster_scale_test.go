@@ -3,85 +3,78 @@
 package helm
 
 import (
-	"fmt"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// TestAutoscaling multiplies a load by four: pods are added by the queue's depth, and none is lost on the way down. A pod has a fifth of
-// a core, so that the machine's cores are enough for all of them.
-func TestAutoscaling(t *testing.T) {
-	const release, bound = "scaled", 2 * time.Second
-	prepare(t)
-	helmRun(t, "uninstall", "--ignore-not-found", "--wait", release)
-	install(t, release, "--set=image.tag=cluster", atNodePort(scaledPort),
-		"--set=resources.limits.cpu=200m", "--set=autoscaling.enabled=true,autoscaling.minReplicas=1,autoscaling.maxReplicas=6,autoscaling.queueDepth=1",
-		"--set=autoscaling.scaleDown.stabilizationSeconds=15,autoscaling.scaleDown.percent=50,autoscaling.scaleDown.periodSeconds=15")
+// autoscaling multiplies a load by four: pods are added by the queue's depth, the latency comes back to what it was, and nothing is lost
+// on the way down. A pod has a tenth of a core, so that the machine's cores are enough for all of them. Load and bound follow from what
+// one pod does here and now: the load before the step is two fifths of what it can do at most, and the bound twice its p99 then.
+func autoscaling(t *testing.T) {
+	const release, window = "scaled", 20 * time.Second
+	values := []string{"--set=image.tag=cluster", atNodePort(scaledPort), "--set=resources.limits.cpu=100m,replicas=1", onNodes("node-1", "node-2")}
+	install(t, release, values...)
 	rolledOut(t, release, 3*time.Minute)
-	answers(t, address("http", scaledPort))
-	base := capacity(t) / 2
-	quiet := steady(t, address("http", scaledPort), "", base)
+	url := address("http", scaledPort)
+	answering(t, url)
+	r := event(t, "load × 4 in a step", "a pod added within 60 s, p99 back under twice that before the step, none lost on the way down")
+	most := capacity(t)
+	base := 0.4 * most
+	l := random(t, url, base)
 	time.Sleep(30 * time.Second)
-	quiet.none("load before the step")
-	if n := len(readyPods(t, release)); n != 1 {
-		t.Errorf("%d pods for a load below one's capacity", n)
+	l.end()
+	before := p99(l.answers)
+	if failed := failures(l.answers); len(failed) > 0 {
+		t.Fatalf("%d of %d requests failed before the step, such as with %s", len(failed), len(l.answers), failed[0].failure)
 	}
-	l := steady(t, address("http", scaledPort), "", 4*base)
+	r.figure("one pod does %.1f requests per second; p99 at %.1f: %s", most, base, before.Round(time.Millisecond))
+
+	install(t, release, append(values, "--set=autoscaling.enabled=true,autoscaling.minReplicas=1,autoscaling.maxReplicas=6,autoscaling.queueDepth=1",
+		"--set=autoscaling.scaleDown.stabilizationSeconds=30,autoscaling.scaleDown.percent=50,autoscaling.scaleDown.periodSeconds=15")...)
+	l = random(t, url, 4*base)
 	added := eventually(t, "a pod is added", time.Minute, func() bool { return len(pods(t, release)) > 1 })
 	back := eventually(t, "p99 is back under its bound", 4*time.Minute, func() bool {
-		l.window()
-		time.Sleep(10 * time.Second)
-		return l.p99() > 0 && l.p99() < bound
+		recent := l.since(time.Now().Add(-window))
+		return len(readyPods(t, release)) > 1 && len(failures(recent)) == 0 && p99(recent) < 2*before
 	})
-	most := len(readyPods(t, release))
-	l.none("load × 4")
-	l = steady(t, address("http", scaledPort), "", base)
-	down := eventually(t, "pods are removed", 5*time.Minute, func() bool { return len(pods(t, release)) < most })
-	l.none("on the way down")
-	t.Logf("FIGURE load × 4 (%.1f to %.1f per second): a pod added after %s, p99 under %s after %s with %d pods, fewer after %s", base, 4*base,
-		added.Round(time.Second), bound, (added + back).Round(time.Second), most, down.Round(time.Second))
-	helmRun(t, "uninstall", release, "--wait")
-}
-
-// capacity is how many requests per second one client gets answered one after another.
-func capacity(t *testing.T) float64 {
-	t.Helper()
-	l := client(t, address("http", scaledPort), "")
-	begin, n := time.Now(), 0
-	for ; time.Since(begin) < 5*time.Second; n++ {
-		if failure := l.predict(l.kept); failure != "" {
-			t.Fatal(failure)
+	reached, at := len(readyPods(t, release)), p99(l.since(time.Now().Add(-window)))
+	for _, a := range l.result(r) {
+		if !a.status {
+			t.Errorf("load × 4: lost rather than refused: %s", a.failure)
 		}
 	}
-	return float64(n) / time.Since(begin).Seconds()
+	r.figure("at %.1f per second a pod added after %s, p99 %s after %s with %d pods", 4*base, added.Round(time.Second), at.Round(time.Millisecond),
+		(added + back).Round(time.Second), reached)
+
+	l = random(t, url, base)
+	down := eventually(t, "pods are removed", 5*time.Minute, func() bool { return len(pods(t, release)) < reached })
+	l.end()
+	if failed := failures(l.answers); len(failed) > 0 {
+		t.Errorf("%d of %d requests failed on the way down, such as with %s", len(failed), len(l.answers), failed[0].failure)
+	}
+	r.figure("on the way down none of %d failed, fewer pods after %s", len(l.answers), down.Round(time.Second))
+	helmRun(t, "uninstall", release)
 }
 
-// TestManyReleases: with 200 nodes and 50 releases, an upgrade of one of them takes as long as ever, and a release has as many objects.
-func TestManyReleases(t *testing.T) {
-	const releases = 50
-	prepare(t)
-	kit(t, "up", "--fake", "200")
-	fake := []string{"--set=image.tag=cluster,replicas=4", "--set=nodeSelector.type=kwok", "--set=models.from=image",
-		"--set=tolerations[0].key=kwok.x-k8s.io/node,tolerations[0].operator=Exists"}
+// capacity is how many requests per second the release does at most, which three clients at a time show.
+func capacity(t *testing.T) float64 {
+	t.Helper()
+	const warm, span = 2 * time.Second, 10 * time.Second
+	l := client(t, address("http", scaledPort), "")
 	begin := time.Now()
-	for i := range releases {
-		install(t, fmt.Sprintf("r%d", i), append(fake, "--set=fullnameOverride="+fmt.Sprintf("r%d", i))...)
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			for time.Since(begin) < warm+span {
+				l.send(l.kept)
+			}
+		})
 	}
-	installed := time.Since(begin)
-	objects := func(release string) int {
-		text := kubectl(t, "get", "deployment,service,serviceaccount,configmap,poddisruptionbudget,networkpolicy", "-l", "app.kubernetes.io/instance="+release, "-o", "name")
-		return len(strings.Fields(text))
+	clients.Wait()
+	answers := l.since(begin.Add(warm))
+	if failed := failures(answers); len(failed) > 0 {
+		t.Fatalf("%d requests failed, such as with %s", len(failed), failed[0].failure)
 	}
-	first, last := objects("r0"), objects(fmt.Sprintf("r%d", releases-1))
-	begin = time.Now()
-	helmRun(t, append(append([]string{"upgrade", "r7", "fovea", "--wait", "--set=fullnameOverride=r7", "--set=config.http.max_images=32"}, common...), fake...)...)
-	upgraded := time.Since(begin)
-	t.Logf("FIGURE 200 fake nodes, %d releases: installed in %s, one upgraded in %s; %d objects per release", releases, installed.Round(time.Second), upgraded.Round(time.Second), first)
-	if upgraded > time.Minute || first != last || first != 5 {
-		t.Errorf("upgrade in %s; %d objects, then %d", upgraded, first, last)
-	}
-	for i := range releases {
-		helmRun(t, "uninstall", fmt.Sprintf("r%d", i))
-	}
+	return float64(len(answers)) / (time.Since(begin) - warm).Seconds()
 }

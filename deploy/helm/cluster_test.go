@@ -4,13 +4,19 @@
 package helm
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,15 +27,58 @@ import (
 
 const space = "fovea-test"
 
-// The NodePorts of the tests' releases.
+// The NodePorts of the tests' releases, counted from the first.
 const (
-	eventsPort = 18580 + iota
+	eventsPort = iota
 	scaledPort
 	gpuPort
+	cutPort
+	killedPort
+	measuredPort
 )
+
+// nodePort is one of the ports that the kit offers on this machine.
+func nodePort(i int) int {
+	first, err := strconv.Atoi(cmp.Or(os.Getenv("CLUSTER_PORTS"), "18500"))
+	if err != nil {
+		panic("CLUSTER_PORTS: " + err.Error())
+	}
+	return first + 80 + i
+}
 
 // models is a folder of this machine that the nodes share, behind a PersistentVolume.
 var models = "/var/lib/fovea-cluster-test/models"
+
+// TestCluster is all that happens to the cluster. The stages follow each other; the parts of a stage run side by side, since most of
+// their time is waiting. What needs the machine's cores for itself is a stage alone.
+func TestCluster(t *testing.T) {
+	prepare(t)
+	stages := []struct {
+		name  string
+		parts map[string]func(*testing.T)
+	}{
+		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel, "load test": loadTestJob,
+			"objects": objectsAreTaken}},
+		{"losses", map[string]func(*testing.T){"node cut off": nodeCutOff, "node killed": nodeKilled, "GPUs": gpus}},
+		{"load", map[string]func(*testing.T){"autoscaling": autoscaling}},
+	}
+	for _, stage := range stages {
+		t.Run(stage.name, func(t *testing.T) {
+			for name, part := range stage.parts {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					part(t)
+				})
+			}
+		})
+	}
+}
+
+// objectsAreTaken: the API server takes what the chart makes of each file of values, and KServe's objects.
+func objectsAreTaken(t *testing.T) {
+	r := event(t, "dry run on the server with strict validation", "no error, no warning")
+	r.figure("%d files of values and manifests, with those of KServe, Gateway API, KEDA and the Prometheus operator", serverTakesTheObjects(t))
+}
 
 func kubectlTry(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
@@ -56,10 +105,10 @@ func apply(t *testing.T, manifest string) {
 	}
 }
 
-// helmTry runs Helm with a release's name space.
+// helmTry runs Helm in the tests' name space, or that in args.
 func helmTry(t *testing.T, args ...string) error {
 	t.Helper()
-	out, errs, err := run(t, nil, program(t, "FOVEA_TEST_HELM"), append(args, "--namespace="+space)...)
+	out, errs, err := run(t, nil, program(t, "FOVEA_TEST_HELM"), append([]string{"--namespace=" + space}, args...)...)
 	if err != nil {
 		return fmt.Errorf("helm %s: %w: %s%s", strings.Join(args, " "), err, out, errs)
 	}
@@ -94,8 +143,9 @@ type podOf struct {
 	}
 	Spec   struct{ NodeName string }
 	Status struct {
-		PodIP      string
-		Conditions []struct{ Type, Status string }
+		PodIP, Phase      string
+		Conditions        []struct{ Type, Status string }
+		ContainerStatuses []struct{ RestartCount int }
 	}
 }
 
@@ -106,6 +156,11 @@ func (p podOf) ready() bool {
 		}
 	}
 	return false
+}
+
+// on are those of a list that are on a node.
+func on(list []podOf, node string) []podOf {
+	return slices.DeleteFunc(slices.Clone(list), func(p podOf) bool { return p.Spec.NodeName != node })
 }
 
 // pods lists the pods of a release.
@@ -135,6 +190,15 @@ func fullStrength(t *testing.T, release string, n int, limit time.Duration) time
 	return eventually(t, fmt.Sprintf("%d ready pods", n), limit, func() bool { return len(readyPods(t, release)) == n })
 }
 
+// onlyRunning waits until n pods of a release are ready and no others run, so that those that end have ended.
+func onlyRunning(t *testing.T, release string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("only %d pods", n), 3*time.Minute, func() bool {
+		running := slices.DeleteFunc(pods(t, release), func(p podOf) bool { return p.Status.Phase == "Failed" })
+		return len(running) == n && len(readyPods(t, release)) == n
+	})
+}
+
 // rolledOut waits for a rollout.
 func rolledOut(t *testing.T, release string, limit time.Duration) {
 	t.Helper()
@@ -153,12 +217,20 @@ func install(t *testing.T, release string, args ...string) {
 	helmRun(t, append(append([]string{"upgrade", "--install", release, "fovea"}, common...), args...)...)
 }
 
+// onNodes are the values that keep a release on some nodes.
+func onNodes(names ...string) string {
+	return `--set-json=affinity={"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":` +
+		`[{"key":"kubernetes.io/hostname","operator":"In","values":["` + strings.Join(names, `","`) + `"]}]}]}}}`
+}
+
 // prepare makes the name space, restricted, and the volume with one model of one version.
 func prepare(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(models, "classifier/1/model.onnx")); err != nil {
-		writeModel(t, "1")
+	if err := os.RemoveAll(filepath.Join(models, "classifier/2")); err != nil {
+		t.Fatal(err)
 	}
+	writeModel(t, "1")
+	linkModel(t)
 	apply(t, `
 apiVersion: v1
 kind: Namespace
@@ -186,25 +258,12 @@ spec: {accessModes: [ReadOnlyMany], storageClassName: none, volumeName: fovea-mo
 // weights are put there under another name first.
 func writeModel(t *testing.T, version string) {
 	t.Helper()
-	const from = "../../models/efficientnet-lite0"
 	dir := filepath.Join(models, "classifier")
 	if err := os.MkdirAll(filepath.Join(dir, version), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	definition, err := os.ReadFile(filepath.Join(from, "model.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _, _ := strings.Cut(string(definition), "self_test:")
-	labels, err := os.ReadFile(filepath.Join(from, "labels.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	weights, err := os.ReadFile(filepath.Join(from, "1", "model.onnx"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"model.yaml": []byte(text), "labels.txt": labels, version + "/model.onnx": weights} {
+	definition, labels, weights := classifier(t)
+	for name, data := range map[string][]byte{"model.yaml": definition, "labels.txt": labels, version + "/model.onnx": weights} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path+".new", data, 0o644); err != nil {
 			t.Fatal(err)
@@ -213,6 +272,56 @@ func writeModel(t *testing.T, version string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// linkedModel is a model on the volume whose definition and labels are links to those of a ConfigMap.
+const linkedModel = "linked"
+
+func linkModel(t *testing.T) {
+	t.Helper()
+	_, _, weights := classifier(t)
+	dir := filepath.Join(models, linkedModel)
+	if err := errors.Join(os.MkdirAll(filepath.Join(models, ".definitions"), 0o755), os.MkdirAll(filepath.Join(dir, "1"), 0o755),
+		os.WriteFile(filepath.Join(dir, "1/model.onnx"), weights, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"model.yaml", "labels.txt"} {
+		if err := os.Symlink("../.definitions/"+linkedModel+"/"+name, filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// defined are the values that define the linked model, whose first class has a label.
+func defined(t *testing.T, label string) string {
+	t.Helper()
+	definition, labels, _ := classifier(t)
+	_, rest, _ := bytes.Cut(labels, []byte("\n"))
+	data, err := json.Marshal(map[string]any{"models": map[string]any{"definitions": map[string]any{
+		linkedModel: map[string]string{"model.yaml": string(definition), "labels.txt": label + "\n" + string(rest)}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "--values=" + path
+}
+
+// classifier is the default classifier: its definition without self-test and source, its labels and its weights.
+func classifier(t *testing.T) (definition, labels, weights []byte) {
+	t.Helper()
+	var files [3][]byte
+	for i, name := range []string{"model.yaml", "labels.txt", "1/model.onnx"} {
+		data, err := os.ReadFile(filepath.Join("../../models/efficientnet-lite0", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = data
+	}
+	definition, _, _ = bytes.Cut(files[0], []byte("self_test:"))
+	return definition, files[1], files[2]
 }
 
 // secrets writes the Secrets of certificate and API keys: one key for the clients before, and one for those after. It returns the
@@ -240,15 +349,17 @@ func secrets(t *testing.T, ca *testenv.CA, before *apikey.Key) (serial string, k
 }
 
 // address is that of a NodePort.
-func address(scheme string, port int) string { return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port) }
+func address(scheme string, port int) string {
+	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, nodePort(port))
+}
 
 // atNodePort are the values of a Service with a NodePort.
 func atNodePort(port int) string {
-	return fmt.Sprintf("--set=service.type=NodePort,service.nodePort=%d", port)
+	return fmt.Sprintf("--set=service.type=NodePort,service.nodePort=%d", nodePort(port))
 }
 
-// answers waits until the NodePort answers: kube-proxy learns of a new Service after a few seconds.
-func answers(t *testing.T, url string) {
+// answering waits until the NodePort answers: kube-proxy learns of a new Service after a few seconds.
+func answering(t *testing.T, url string) {
 	t.Helper()
 	eventually(t, url+" answers", time.Minute, func() bool {
 		client := http.Client{Timeout: 2 * time.Second}

@@ -211,3 +211,6 @@ func TestLoadTestConforms(t *testing.T) {
 		restricted(t, o.at("spec", "template", "spec").(map[string]any))
 	}
 }
+
+// TestServerTakesTheObjects runs where a cluster of the kit is up.
+func TestServerTakesTheObjects(t *testing.T) { serverTakesTheObjects(t) }

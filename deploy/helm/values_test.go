@@ -5,6 +5,7 @@ package helm
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -29,11 +30,18 @@ func TestChartRefuses(t *testing.T) {
 		"KEDA without Prometheus":                 {"keda.enabled=true", "prometheusAddress"},
 		"no limit of memory":                      {"resources.limits.memory=null", "memory"},
 		"two slices of a shared GPU":              {"gpu.enabled=true,gpu.resource=nvidia.com/gpu.shared,gpu.count=2", "must be 1"},
+		"a GPU that the server may do without":    {"gpu.enabled=true,gpu.device=auto", "device"},
 		"a GPU without a vendor":                  {"gpu.enabled=true,gpu.resource=gpu", "resource"},
 		"mTLS without TLS":                        {"tls.clientCA.secretName=x", "clientCA"},
 		"a claim without a name":                  {"models.from=claim", "name"},
 		"a pull of nothing":                       {"models.from=pull,networkPolicy.enabled=false", "names"},
-		"a pull without a way out":                {"models.from=pull,models.pull.names={a}", "networkPolicy.egress"},
+		"a pull without a way out":                {"models.from=pull,models.pull.names={a}", "networkPolicy.publicPorts"},
+		"images by URL without a way out":         {"config.http.image_urls.hosts={a.example}", "image_urls.hosts needs networkPolicy.publicPorts"},
+		"traces without a way out":                {"config.traces.endpoint=http://tempo:4318", "traces.endpoint needs networkPolicy.egress"},
+		"a public port that is none":              {"networkPolicy.publicPorts={0}", "publicPorts"},
+		"a key of image_urls that is none":        {"config.http.image_urls.host={a.example}", "host"},
+		"a playground that is neither on nor off": {"config.http.playground=yes", "playground"},
+		"a budget without a unit it knows":        {"config.inference.memory_budget=2GB", "memory_budget"},
 		"definitions over the image's models":     {"models.definitions.a.labels\\.txt=x", "not for models.from: image"},
 		"a digest that is none":                   {"image.digest=latest", "digest"},
 		"an Ingress without a host":               {"ingress.enabled=true", "host"},
@@ -83,6 +91,13 @@ func TestChartSets(t *testing.T) {
 		{"default", deployment, under(server, "livenessProbe", "httpGet", "path"), "/health"},
 		{"default", "PodDisruptionBudget fovea", []string{"spec", "unhealthyPodEvictionPolicy"}, "AlwaysAllow"},
 		{"default", "NetworkPolicy fovea", []string{"spec", "egress"}, []any{}},
+		{"public", deployment, env("FOVEA_HTTP_IMAGE_URLS_HOSTS"), "images.example.com,*.cdn.example.com"},
+		{"public", deployment, env("FOVEA_HTTP_IMAGE_URLS_HTTP"), "false"},
+		{"public", deployment, env("FOVEA_HTTP_IMAGE_URLS_REDIRECTS"), "1"},
+		{"public", deployment, env("FOVEA_HTTP_IMAGE_URLS_TIMEOUT"), "3s"},
+		{"public", deployment, env("FOVEA_HTTP_PLAYGROUND"), "on"},
+		{"public", deployment, env("FOVEA_INFERENCE_MEMORY_BUDGET"), "2GiB"},
+		{"public", "ConfigMap fovea-definitions", []string{"data", "big..model.yaml"}, "task: classification\nmemory: {ttl: 10m}\n"},
 		{"gpu", deployment, []string{"spec", "strategy", "rollingUpdate", "maxSurge"}, 0},
 		{"gpu", deployment, []string{"spec", "strategy", "rollingUpdate", "maxUnavailable"}, 1},
 		{"gpu", deployment, under(server, "resources", "limits", "nvidia.com/gpu"), 1},
@@ -109,6 +124,7 @@ func TestChartSets(t *testing.T) {
 		{"tls", "BackendTLSPolicy fovea", []string{"spec", "validation", "hostname"}, "fovea.example"},
 		{"pull", deployment, under(pod, "initContainers", "pull", "args"), []any{"models", "pull", "--definitions=.definitions", "mobilenetv2", "yolox-nano"}},
 		{"pull", deployment, env("FOVEA_INFERENCE_MODELS"), "mobilenetv2:required,yolox-nano"},
+		{"pull", deployment, env("FOVEA_REPOSITORY_POLL"), "0s"},
 		{"pull", "ConfigMap fovea-definitions", []string{"data", "mine..labels.txt"}, "a\nb\n"},
 		{"claim", deployment, under(pod, "volumes", "models", "persistentVolumeClaim", "claimName"), "models"},
 		{"claim", deployment, under(server, "volumeMounts", "models", "subPath"), "fovea"},
@@ -158,6 +174,59 @@ func TestConfigurationStaysWithItsPods(t *testing.T) {
 	if before, after := value(), value("--set=config.http.max_body_bytes=104857600"); before != nil || after != "104857600" {
 		t.Errorf("%v, then %v", before, after)
 	}
+}
+
+// TestDefinitionsReachTheirPods: weights are pulled when a pod starts, so other definitions are other pods; on a claim, the pods that
+// run read them.
+func TestDefinitionsReachTheirPods(t *testing.T) {
+	template := func(values, text string) string {
+		return fmt.Sprint(rendered(t, values, "--set=models.definitions.mine.model\\.yaml="+text)["Deployment fovea"].at("spec", "template"))
+	}
+	if template("pull", "a") == template("pull", "b") {
+		t.Error("pods stay with the definitions that they have pulled")
+	}
+	if template("public", "a") != template("public", "b") {
+		t.Error("pods with a claim are replaced for a definition")
+	}
+}
+
+// TestOutgoingTraffic: public ports open no private address and no metadata service; other rules are added to them.
+func TestOutgoingTraffic(t *testing.T) {
+	egress, _ := rendered(t, "public", `--set-json=networkPolicy.egress=[{"ports":[{"port":4318}]}]`)["NetworkPolicy fovea"].at("spec", "egress").([]any)
+	if len(egress) != 3 {
+		t.Fatalf("%d rules: %v", len(egress), egress)
+	}
+	public := object(egress[1].(map[string]any))
+	if got := fmt.Sprint(public["ports"]); got != "[map[port:443 protocol:TCP] map[port:8443 protocol:TCP]]" {
+		t.Errorf("ports %s", got)
+	}
+	for _, address := range []string{"10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.0.1", "192.168.1.1", "fd00:ec2::254", "fe80::1", "::1"} {
+		if allows(t, public["to"].([]any), address) {
+			t.Errorf("%s is open", address)
+		}
+	}
+	for _, address := range []string{"93.184.216.34", "172.32.0.1", "2606:2800:220:1::1"} {
+		if !allows(t, public["to"].([]any), address) {
+			t.Errorf("%s is closed", address)
+		}
+	}
+}
+
+// allows reports whether one of some peers, which are blocks of addresses, holds an address.
+func allows(t *testing.T, peers []any, address string) bool {
+	t.Helper()
+	holds := func(cidr any) bool {
+		prefix, err := netip.ParsePrefix(cidr.(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return prefix.Contains(netip.MustParseAddr(address))
+	}
+	return slices.ContainsFunc(peers, func(peer any) bool {
+		block := object(peer.(map[string]any)).at("ipBlock").(map[string]any)
+		except, _ := block["except"].([]any)
+		return holds(block["cidr"]) && !slices.ContainsFunc(except, holds)
+	})
 }
 
 // TestObjectsAreFew: what a release makes does not grow with its replicas.

@@ -119,8 +119,15 @@ httpGet: {path: {{ .path }}, port: http{{ if .root.Values.tls.secretName }}, sch
 {{- if and $v.models.definitions (eq $v.models.from "image") -}}
 {{- $errors = append $errors "models.definitions are for weights from a claim, a pull or an image volume, not for models.from: image" -}}
 {{- end -}}
-{{- if and $v.networkPolicy.enabled (eq $v.models.from "pull") (not $v.networkPolicy.egress) -}}
-{{- $errors = append $errors "networkPolicy.egress must allow the models' sources with models.from: pull, or networkPolicy.enabled be false" -}}
+{{- $closed := and $v.networkPolicy.enabled (not (or $v.networkPolicy.egress $v.networkPolicy.publicPorts)) -}}
+{{- if and $closed (eq $v.models.from "pull") -}}
+{{- $errors = append $errors "models.from: pull needs networkPolicy.publicPorts or networkPolicy.egress for the models' sources, or networkPolicy.enabled: false" -}}
+{{- end -}}
+{{- if and $closed (dig "http" "image_urls" "hosts" "" $v.config) -}}
+{{- $errors = append $errors "config.http.image_urls.hosts needs networkPolicy.publicPorts or networkPolicy.egress for these hosts, or networkPolicy.enabled: false" -}}
+{{- end -}}
+{{- if and $closed (dig "traces" "endpoint" "" $v.config) -}}
+{{- $errors = append $errors "config.traces.endpoint needs networkPolicy.egress for it, or networkPolicy.enabled: false" -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (or $v.ingress.enabled $v.httpRoute.enabled $v.grpcRoute.enabled $v.podMonitor.enabled) (not (or $v.networkPolicy.namespaces $v.networkPolicy.from)) -}}
 {{- $errors = append $errors "networkPolicy.namespaces must name the name spaces of the ingress controller, the Gateway and Prometheus, or networkPolicy.enabled be false" -}}
