@@ -27,6 +27,10 @@ type Config struct {
 	LoadTimeout    time.Duration `yaml:"load_timeout" range:"100ms..24h" help:"time limit for loading and testing one version of a model"`
 	MemoryBudget   config.Size   `yaml:"memory_budget" help:"memory for models on each device: they are loaded when first used, and those used least recently are unloaded for others; 0: all are loaded at start and kept"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
+
+	// NormalizeInPacking has models normalize images while they are packed, whatever their input.normalize, so that variants may do it in
+	// other ways and tensors are those of the ONNX file.
+	NormalizeInPacking bool `yaml:"-"`
 }
 
 // ModelConfig is one model to be served.

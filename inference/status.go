@@ -27,7 +27,7 @@ type Status struct {
 	Source    string                  // URL that the weights come from; empty: they were installed by hand
 	Input     repository.Input        // completed from the ONNX file once it is ready
 	Output    repository.Output       // the same
-	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
+	Inputs    []repository.TensorInfo // as sessions take them: those of the ONNX file, but pixels with normalize: graph; nil until it is read
 	Outputs   []repository.TensorInfo
 	Labels    []string
 	Device    string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready

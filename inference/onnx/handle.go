@@ -23,10 +23,10 @@ type runtimeSession struct {
 func (s *Session) newRuntimeSession(options *ort.SessionOptions) (*runtimeSession, error) {
 	var session *ort.DynamicAdvancedSession
 	var err error
-	if len(s.added) > 0 {
-		session, err = newExtendedSession(s.path, s.added, namesOf(s.inputs), s.fetched, options)
+	if len(s.added) > 0 || s.pixels != nil {
+		session, err = newRewrittenSession(s.path, s.pixels, s.added, s.fed, s.fetched, options)
 	} else {
-		session, err = ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), s.fetched, options)
+		session, err = ort.NewDynamicAdvancedSession(s.path, s.fed, s.fetched, options)
 	}
 	if err != nil {
 		return nil, err

@@ -143,7 +143,11 @@ func (in *Input) check(errs *config.Errors) {
 	optional(errs, "input.color", in.Color, ColorRGB, ColorBGR, ColorRGBA, ColorBGRA, ColorGray)
 	optional(errs, "input.layout", in.Layout, "nchw", "nhwc")
 	optional(errs, "input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
+	before := len(*errs)
 	in.checkNumbers(errs)
+	if len(*errs) == before {
+		in.checkNormalize(errs)
+	}
 	in.checkExtra(errs)
 }
 

@@ -1,0 +1,303 @@
+package repository
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"fovea/internal/config"
+)
+
+// The values of Input.Normalize: where the values of pixels become those of the model's input. NormalizePacking does it while images are
+// packed. NormalizeGraph does it in the model's graph, which takes the pixels as uint8: a quarter of the bytes of float32.
+const (
+	NormalizePacking = "packing"
+	NormalizeGraph   = "graph"
+)
+
+// Packed returns the input as images are packed for it: with NormalizeGraph it takes the pixels unchanged as uint8, otherwise it is
+// the same.
+func (in Input) Packed() Input {
+	if in.Normalize == NormalizeGraph {
+		in.Normalize, in.DType, in.Scale, in.Mean, in.Std = NormalizePacking, Uint8, 1, []float64{0}, []float64{1}
+	}
+	return in
+}
+
+// SameGraph reports whether both inputs leave the same to the graph.
+func (in Input) SameGraph(other Input) bool {
+	if in.Normalize != NormalizeGraph || other.Normalize != NormalizeGraph {
+		return in.Normalize != NormalizeGraph && other.Normalize != NormalizeGraph
+	}
+	a, b := in.normalization(), other.normalization()
+	return slices.Equal(a.offset, b.offset) && slices.Equal(a.factor, b.factor)
+}
+
+// normalization is what a graph computes in float32 of the value v of a pixel in channel c: (v − offset[c]) · factor[c].
+type normalization struct{ offset, factor []float32 } // one value, or one per channel
+
+// normalization returns the input's own, (v·Scale − Mean) / Std, as a graph computes it: of the usual forms it has the smallest error, since v
+// is a whole number.
+func (in *Input) normalization() (n normalization) {
+	for _, mean := range in.Mean {
+		n.offset = append(n.offset, float32(mean/in.Scale))
+	}
+	for _, std := range in.Std {
+		n.factor = append(n.factor, float32(in.Scale/std))
+	}
+	return n
+}
+
+// maxNormalizeError is by how much a value that the graph computes may differ from that of packing: in units, or of a value above 1 as a
+// part of it.
+const maxNormalizeError = 1e-5
+
+// checkNormalize reports what a graph cannot compute of an input. All else about it must be valid.
+func (in *Input) checkNormalize(errs *config.Errors) {
+	const key = "input.normalize"
+	errs.OneOf(key, in.Normalize, NormalizePacking, NormalizeGraph)
+	if in.Normalize != NormalizeGraph {
+		return
+	}
+	if in.DType == Uint8 {
+		notApplicable(errs, key, "graph only applies to inputs of float32 and float16; uint8 takes pixel values unchanged")
+	}
+	if slices.ContainsFunc(in.Fill, func(v float64) bool { return v != math.Trunc(v) }) {
+		errs.Add("input.fill", "has values that are not whole; with normalize: graph padding has pixel values")
+	}
+	n := in.normalization()
+	for c := range max(len(in.Mean), len(in.Std)) {
+		at := func(list int) int { return min(c, list-1) }
+		mean, std := in.Mean[at(len(in.Mean))], in.Std[at(len(in.Std))]
+		offset, factor := n.offset[at(len(n.offset))], n.factor[at(len(n.factor))]
+		for v := range 256 {
+			want := (float64(v)*in.Scale - mean) / std
+			have := float64(float32(float32(v)-offset) * factor)
+			if !(math.Abs(have-want) <= maxNormalizeError*max(1, math.Abs(want))) { // nor NaN
+				errs.Add(key, "graph computes %g instead of %g of a pixel's value %d in channel %d with this scale, mean and std; use packing", have, want, v, c)
+				return
+			}
+		}
+	}
+}
+
+// The element types in TensorProto.DataType, and the numbers of fields of onnx.proto that a normalization consists of.
+const (
+	floatElement, uint8Element, float16Element = 1, 2, 10
+
+	graphNode, graphInput                             = 1, 11
+	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttr = 1, 2, 3, 4, 5
+	attributeName, attributeInt                       = 1, 3
+	attributeTensor, attributeType                    = 5, 20
+	attributeIsInt, attributeIsTensor                 = 2, 4 // AttributeProto.AttributeType
+	tensorDims, tensorElement, tensorRaw              = 1, 2, 9
+	opsetDomain, opsetVersion                         = 1, 2
+	valueName, valueType                              = 1, 2
+)
+
+// minNormalizeOpset is the first operator set whose Sub and Mul broadcast as NumPy does.
+const minNormalizeOpset = 7
+
+// PixelInput is the name of the graph input that takes the pixels of an input of an ONNX file.
+func PixelInput(name string) string { return "fovea:pixels:" + name }
+
+// NormalizeInGraph rewrites the ONNX file r of size bytes so that the image input of a resolved definition with NormalizeGraph takes pixels:
+// its graph input is called PixelInput and has elements of uint8, and nodes that come first compute what the input took before. External
+// data stays where it is. The error names the key of what prevents that.
+func NormalizeInGraph(r io.ReaderAt, size int64, in Input) (*Rewrite, error) {
+	e := &pixelEdit{cursor: &cursor{r: r, size: size, left: maxFields}, in: in}
+	rewrite, err := e.model()
+	switch {
+	case err != nil:
+	case e.inputs == 0:
+		err = fmt.Errorf("model.onnx has no input %q", in.Name)
+	case e.opset < minNormalizeOpset:
+		err = fmt.Errorf("model.onnx has operator set %d; the graph of %d and later can be extended", e.opset, minNormalizeOpset)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input.normalize: graph: %w; use packing", err)
+	}
+	return rewrite, nil
+}
+
+// pixelEdit is the rewrite of a file.
+type pixelEdit struct {
+	*cursor
+	in     Input
+	inputs int    // entries of the input found
+	opset  uint64 // of the ONNX domain
+	nodes  bool   // they are written
+}
+
+// model rewrites the file. A message may be given in several parts, which protobuf joins.
+func (e *pixelEdit) model() (*Rewrite, error) {
+	whole := &Rewrite{}
+	return whole, e.each(e.size, func(number uint64, start, end int64) error {
+		switch {
+		case number == modelGraph && e.wire == wireBytes:
+			graph := &Rewrite{}
+			if err := e.graph(graph, end); err != nil {
+				return err
+			}
+			whole.own(appendHeader(nil, modelGraph, graph.Size()))
+			whole.parts = append(whole.parts, graph.parts...)
+			return nil
+		case number == modelOpset && e.wire == wireBytes:
+			if err := e.operatorSet(end); err != nil {
+				return err
+			}
+		}
+		whole.keep(start, end)
+		return nil
+	})
+}
+
+// each calls do for every field up to end, with the cursor after the field's header.
+func (c *cursor) each(end int64, do func(number uint64, start, end int64) error) error {
+	for c.at < end {
+		start := c.at
+		number, length, err := c.field(end)
+		if err != nil {
+			return err
+		}
+		after := c.at + length
+		if err := do(number, start, after); err != nil {
+			return err
+		}
+		c.at = after
+	}
+	return nil
+}
+
+func (e *pixelEdit) graph(to *Rewrite, end int64) error {
+	if !e.nodes {
+		e.nodes = true
+		to.own(normalizeNodes(e.in))
+	}
+	return e.each(end, func(number uint64, start, end int64) error {
+		if number != graphInput || e.wire != wireBytes {
+			to.keep(start, end)
+			return nil
+		}
+		if end-e.at > maxName*maxRank {
+			return errTooManyParts
+		}
+		entry, err := e.whole(end)
+		if err != nil {
+			return err
+		}
+		name, err := e.valueName(end)
+		if err != nil || name != e.in.Name {
+			to.keep(start, end)
+			return err
+		}
+		e.inputs++
+		// Of a field that is given twice the last counts, and messages are joined.
+		changed := append([]byte(entry), appendBytes(nil, valueName, []byte(PixelInput(name)))...)
+		changed = append(changed, appendBytes(nil, valueType, appendBytes(nil, 1, appendNumber(nil, 1, uint8Element)))...)
+		to.own(appendBytes(nil, graphInput, changed))
+		return nil
+	})
+}
+
+// valueName reads the name of a ValueInfoProto up to end.
+func (e *pixelEdit) valueName(end int64) (name string, err error) {
+	return name, e.each(end, func(number uint64, _, end int64) (err error) {
+		if number == valueName && e.wire == wireBytes {
+			name, err = e.text(end)
+		}
+		return err
+	})
+}
+
+func (e *pixelEdit) operatorSet(end int64) error {
+	domain, version := "", uint64(0)
+	err := e.each(end, func(number uint64, _, end int64) (err error) {
+		switch {
+		case number == opsetDomain && e.wire == wireBytes:
+			domain, err = e.text(end)
+		case number == opsetVersion && e.wire == wireVarint:
+			version = e.value
+		}
+		return err
+	})
+	if domain == "" || domain == "ai.onnx" {
+		e.opset = version
+	}
+	return err
+}
+
+// normalizeNodes are fields of a GraphProto: nodes that compute the image input of a definition from its pixels.
+func normalizeNodes(in Input) (fields []byte) {
+	n, value := in.normalization(), PixelInput(in.Name)
+	add := func(op, output string, attribute []byte, inputs ...string) {
+		var node []byte
+		for _, input := range inputs {
+			node = appendBytes(node, nodeInput, []byte(input))
+		}
+		node = appendBytes(node, nodeOutput, []byte(output))
+		node = appendBytes(node, nodeName, []byte(output+":"+op))
+		node = appendBytes(node, nodeOp, []byte(op))
+		if attribute != nil {
+			node = appendBytes(node, nodeAttr, attribute)
+		}
+		fields = appendBytes(fields, graphNode, node)
+	}
+	type step struct {
+		op       string
+		element  uint64    // of a Cast
+		constant []float32 // of others
+	}
+	steps := []step{{op: "Cast", element: floatElement}}
+	if slices.ContainsFunc(n.offset, func(v float32) bool { return v != 0 }) {
+		steps = append(steps, step{op: "Sub", constant: n.offset})
+	}
+	if slices.ContainsFunc(n.factor, func(v float32) bool { return v != 1 }) {
+		steps = append(steps, step{op: "Mul", constant: n.factor})
+	}
+	if in.DType == Float16 {
+		steps = append(steps, step{op: "Cast", element: float16Element})
+	}
+	for i, s := range steps {
+		output := fmt.Sprintf("fovea:normalized:%d:%s", i, in.Name)
+		if i == len(steps)-1 {
+			output = in.Name
+		}
+		if s.op == "Cast" {
+			add("Cast", output, intAttribute("to", s.element), value)
+		} else {
+			constant := output + ":constant"
+			add("Constant", constant, tensorAttribute("value", in.channelTensor(s.constant)))
+			add(s.op, output, nil, value, constant)
+		}
+		value = output
+	}
+	return fields
+}
+
+// channelTensor is a TensorProto with one value, or with one for each channel of a row of the input.
+func (in *Input) channelTensor(values []float32) (tensor []byte) {
+	if len(values) > 1 {
+		tensor = appendNumber(tensor, tensorDims, uint64(len(values)))
+		if in.Layout != "nhwc" { // then height and width are after it
+			tensor = appendNumber(appendNumber(tensor, tensorDims, 1), tensorDims, 1)
+		}
+	}
+	raw := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return appendBytes(appendNumber(tensor, tensorElement, floatElement), tensorRaw, raw)
+}
+
+func intAttribute(name string, value uint64) []byte {
+	a := appendNumber(appendBytes(nil, attributeName, []byte(name)), attributeInt, value)
+	return appendNumber(a, attributeType, attributeIsInt)
+}
+
+func tensorAttribute(name string, tensor []byte) []byte {
+	a := appendBytes(appendBytes(nil, attributeName, []byte(name)), attributeTensor, tensor)
+	return appendNumber(a, attributeType, attributeIsTensor)
+}
