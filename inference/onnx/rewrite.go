@@ -55,7 +55,7 @@ func newRewrittenSession(path string, pixels *repository.Input, added, inputs, o
 	key, message := "ZipMap", repository.Unchanged(stat.Size())
 	if pixels != nil {
 		key = "input.normalize: graph"
-		if message, err = repository.NormalizeInGraph(file, stat.Size(), *pixels); err != nil {
+		if message, err = repository.ChangeInputs(file, stat.Size(), repository.InputChanges{Pixels: pixels}); err != nil {
 			return nil, err
 		}
 	}

@@ -3,7 +3,6 @@ package repository
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -87,14 +86,12 @@ func (in *Input) checkNormalize(errs *config.Errors) {
 const (
 	floatElement, uint8Element, float16Element = 1, 2, 10
 
-	graphNode, graphInput                             = 1, 11
+	graphNode                                         = 1
 	nodeInput, nodeOutput, nodeName, nodeOp, nodeAttr = 1, 2, 3, 4, 5
 	attributeName, attributeInt                       = 1, 3
 	attributeTensor, attributeType                    = 5, 20
 	attributeIsInt, attributeIsTensor                 = 2, 4 // AttributeProto.AttributeType
 	tensorDims, tensorElement, tensorRaw              = 1, 2, 9
-	opsetDomain, opsetVersion                         = 1, 2
-	valueName, valueType                              = 1, 2
 )
 
 // minNormalizeOpset is the first operator set whose Sub and Mul broadcast as NumPy does.
@@ -102,132 +99,6 @@ const minNormalizeOpset = 7
 
 // PixelInput is the name of the graph input that takes the pixels of an input of an ONNX file.
 func PixelInput(name string) string { return "fovea:pixels:" + name }
-
-// NormalizeInGraph rewrites the ONNX file r of size bytes so that the image input of a resolved definition with NormalizeGraph takes pixels:
-// its graph input is called PixelInput and has elements of uint8, and nodes that come first compute what the input took before. External
-// data stays where it is. The error names the key of what prevents that.
-func NormalizeInGraph(r io.ReaderAt, size int64, in Input) (*Rewrite, error) {
-	e := &pixelEdit{cursor: &cursor{r: r, size: size, left: maxFields}, in: in}
-	rewrite, err := e.model()
-	switch {
-	case err != nil:
-	case e.inputs == 0:
-		err = fmt.Errorf("model.onnx has no input %q", in.Name)
-	case e.opset < minNormalizeOpset:
-		err = fmt.Errorf("model.onnx has operator set %d; the graph of %d and later can be extended", e.opset, minNormalizeOpset)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("input.normalize: graph: %w; use packing", err)
-	}
-	return rewrite, nil
-}
-
-// pixelEdit is the rewrite of a file.
-type pixelEdit struct {
-	*cursor
-	in     Input
-	inputs int    // entries of the input found
-	opset  uint64 // of the ONNX domain
-	nodes  bool   // they are written
-}
-
-// model rewrites the file. A message may be given in several parts, which protobuf joins.
-func (e *pixelEdit) model() (*Rewrite, error) {
-	whole := &Rewrite{}
-	return whole, e.each(e.size, func(number uint64, start, end int64) error {
-		switch {
-		case number == modelGraph && e.wire == wireBytes:
-			graph := &Rewrite{}
-			if err := e.graph(graph, end); err != nil {
-				return err
-			}
-			whole.own(appendHeader(nil, modelGraph, graph.Size()))
-			whole.parts = append(whole.parts, graph.parts...)
-			return nil
-		case number == modelOpset && e.wire == wireBytes:
-			if err := e.operatorSet(end); err != nil {
-				return err
-			}
-		}
-		whole.keep(start, end)
-		return nil
-	})
-}
-
-// each calls do for every field up to end, with the cursor after the field's header.
-func (c *cursor) each(end int64, do func(number uint64, start, end int64) error) error {
-	for c.at < end {
-		start := c.at
-		number, length, err := c.field(end)
-		if err != nil {
-			return err
-		}
-		after := c.at + length
-		if err := do(number, start, after); err != nil {
-			return err
-		}
-		c.at = after
-	}
-	return nil
-}
-
-func (e *pixelEdit) graph(to *Rewrite, end int64) error {
-	if !e.nodes {
-		e.nodes = true
-		to.own(normalizeNodes(e.in))
-	}
-	return e.each(end, func(number uint64, start, end int64) error {
-		if number != graphInput || e.wire != wireBytes {
-			to.keep(start, end)
-			return nil
-		}
-		if end-e.at > maxName*maxRank {
-			return errTooManyParts
-		}
-		entry, err := e.whole(end)
-		if err != nil {
-			return err
-		}
-		name, err := e.valueName(end)
-		if err != nil || name != e.in.Name {
-			to.keep(start, end)
-			return err
-		}
-		e.inputs++
-		// Of a field that is given twice the last counts, and messages are joined.
-		changed := append([]byte(entry), appendBytes(nil, valueName, []byte(PixelInput(name)))...)
-		changed = append(changed, appendBytes(nil, valueType, appendBytes(nil, 1, appendNumber(nil, 1, uint8Element)))...)
-		to.own(appendBytes(nil, graphInput, changed))
-		return nil
-	})
-}
-
-// valueName reads the name of a ValueInfoProto up to end.
-func (e *pixelEdit) valueName(end int64) (name string, err error) {
-	return name, e.each(end, func(number uint64, _, end int64) (err error) {
-		if number == valueName && e.wire == wireBytes {
-			name, err = e.text(end)
-		}
-		return err
-	})
-}
-
-func (e *pixelEdit) operatorSet(end int64) error {
-	domain, version := "", uint64(0)
-	err := e.each(end, func(number uint64, _, end int64) (err error) {
-		switch {
-		case number == opsetDomain && e.wire == wireBytes:
-			domain, err = e.text(end)
-		case number == opsetVersion && e.wire == wireVarint:
-			version = e.value
-		}
-		return err
-	})
-	if domain == "" || domain == "ai.onnx" {
-		e.opset = version
-	}
-	return err
-}
 
 // normalizeNodes are fields of a GraphProto: nodes that compute the image input of a definition from its pixels.
 func normalizeNodes(in Input) (fields []byte) {

@@ -19,10 +19,15 @@ func normalizedInput() Input {
 
 func pixelModel() *onnxwriter.Model { return onnxwriter.Identity(onnxwriter.Float, "n", 3, "h", "w") }
 
-// rewritten is the file that NormalizeInGraph makes.
+// changePixels has the graph of a file normalize.
+func changePixels(file []byte, in Input) (*Rewrite, error) {
+	return ChangeInputs(bytes.NewReader(file), int64(len(file)), InputChanges{Pixels: &in})
+}
+
+// rewritten is the file whose graph normalizes.
 func rewritten(t *testing.T, file []byte, in Input) (*Graph, []byte) {
 	t.Helper()
-	w, err := NormalizeInGraph(bytes.NewReader(file), int64(len(file)), in)
+	w, err := changePixels(file, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +42,7 @@ func rewritten(t *testing.T, file []byte, in Input) (*Graph, []byte) {
 	return g, to
 }
 
-func TestNormalizeInGraphChangesOneInput(t *testing.T) {
+func TestGraphsThatNormalizeChangeOneInput(t *testing.T) {
 	m := pixelModel()
 	m.Input("size", onnxwriter.Float, "n", 2)
 	m.Metadata = map[string]string{"names": "cat"}
@@ -63,7 +68,7 @@ func TestNormalizeInGraphChangesOneInput(t *testing.T) {
 	}
 }
 
-func TestNormalizeInGraphComputesNoMoreThanNeeded(t *testing.T) {
+func TestGraphsThatNormalizeComputeNoMoreThanNeeded(t *testing.T) {
 	for want, change := range map[string]func(*Input){
 		"Cast Identity":              func(in *Input) { in.Scale, in.Mean, in.Std = 1, []float64{0, 0, 0}, []float64{1} },
 		"Cast Mul Identity":          func(in *Input) { in.Mean, in.Std = []float64{0}, []float64{1} },
@@ -84,7 +89,7 @@ func TestNormalizeInGraphComputesNoMoreThanNeeded(t *testing.T) {
 	}
 }
 
-func TestNormalizeInGraphNamesItsKey(t *testing.T) {
+func TestGraphsThatCannotNormalizeNameTheKey(t *testing.T) {
 	model := func(change func(*onnxwriter.Model)) []byte {
 		m := pixelModel()
 		change(m)
@@ -100,16 +105,50 @@ func TestNormalizeInGraphNamesItsKey(t *testing.T) {
 		"has too many parts; use packing":   model(func(m *onnxwriter.Model) { m.Inputs[0].Name = strings.Repeat("x", maxName*maxRank) }),
 		"operator set 6; the graph of 7 an": model(func(m *onnxwriter.Model) { m.Opset = 6 }),
 	} {
-		_, err := NormalizeInGraph(bytes.NewReader(file), int64(len(file)), normalizedInput())
+		_, err := changePixels(file, normalizedInput())
 		if err == nil || !strings.HasPrefix(err.Error(), "input.normalize: graph: ") || !strings.Contains(err.Error(), say) {
 			t.Errorf("%q: %v", say, err)
 		}
 	}
 }
 
+func TestChangeInputsFixesShapes(t *testing.T) {
+	m := onnxwriter.Identity(onnxwriter.Float16, "n", 3, "h", "w")
+	m.Input("size", onnxwriter.Int64, "n", 2)
+	file := m.Bytes()
+	shapes := map[string][]int64{"x": {8, 3, 4, 5}, "size": {8, 2}}
+	in := normalizedInput()
+	for want, c := range map[string]InputChanges{
+		"[{x float16 [8 3 4 5]} {size int64 [8 2]}]":               {Shapes: shapes},
+		"[{fovea:pixels:x uint8 [8 3 4 5]} {size int64 [8 2]}]":    {Shapes: shapes, Pixels: &in},
+		"[{x float16 [-1 3 -1 -1]} {size int64 [8 2]}]":            {Shapes: map[string][]int64{"size": {8, 2}}},
+		"[{x float16 [-1 3 -1 -1]} {size int64 [-1 2]}]":           {},
+		`fix the shapes of inputs: model.onnx has no input "none"`: {Shapes: map[string][]int64{"none": {1}}},
+	} {
+		got := ""
+		w, err := ChangeInputs(bytes.NewReader(file), int64(len(file)), c)
+		if err != nil {
+			got = err.Error()
+		} else {
+			to := make([]byte, w.Size())
+			if err := w.Fill(to, bytes.NewReader(file)); err != nil {
+				t.Fatal(err)
+			}
+			g, err := ReadGraph(bytes.NewReader(to), int64(len(to)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = fmt.Sprint(g.Inputs)
+		}
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestRewriteOfAShorterFileFails(t *testing.T) {
 	file := pixelModel().Bytes()
-	w, err := NormalizeInGraph(bytes.NewReader(file), int64(len(file)), normalizedInput())
+	w, err := changePixels(file, normalizedInput())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,14 +205,14 @@ func TestAcceptedNormalizationsAreClose(t *testing.T) {
 	}
 }
 
-// FuzzNormalizeInGraph rewrites any file. What it takes apart and joins must be an ONNX file again, with one input more of uint8.
-func FuzzNormalizeInGraph(f *testing.F) {
+// FuzzChangeInputs rewrites any file. What it takes apart and joins must be an ONNX file again, with one input more of uint8.
+func FuzzChangeInputs(f *testing.F) {
 	for _, m := range []*onnxwriter.Model{pixelModel(), onnxwriter.ColorClassifier(0, 1, 2)} {
 		f.Add(m.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		in := normalizedInput()
-		_, err := NormalizeInGraph(bytes.NewReader(file), int64(len(file)), in)
+		_, err := changePixels(file, in)
 		if err != nil {
 			return
 		}
