@@ -40,9 +40,8 @@ func (f *File) fed(inputs []Info) []string {
 // maxProtobuf is the size of the largest message that protobuf can parse.
 const maxProtobuf = 1<<31 - 1
 
-// newRewrittenSession creates a session of the file at path with changes of its graph: an input of pixels, if there is one, and further
-// outputs.
-func newRewrittenSession(path string, pixels *repository.Input, added, inputs, outputs []string, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
+// newRewrittenSession creates a session of the file at path with changes of its graph: of its inputs, and further outputs.
+func newRewrittenSession(path string, changes repository.InputChanges, added, inputs, outputs []string, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -52,10 +51,9 @@ func newRewrittenSession(path string, pixels *repository.Input, added, inputs, o
 	if err != nil {
 		return nil, err
 	}
-	key, message := "ZipMap", repository.Unchanged(stat.Size())
-	if pixels != nil {
-		key = "input.normalize: graph"
-		if message, err = repository.ChangeInputs(file, stat.Size(), repository.InputChanges{Pixels: pixels}); err != nil {
+	message := repository.Unchanged(stat.Size())
+	if changes.Any() {
+		if message, err = repository.ChangeInputs(file, stat.Size(), changes); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +61,8 @@ func newRewrittenSession(path string, pixels *repository.Input, added, inputs, o
 		message.Append(repository.MoreOutputs(added))
 	}
 	if more := message.Size() - stat.Size(); message.Size() > maxProtobuf {
-		return nil, fmt.Errorf("the file has %d bytes; a model with %s may have at most %d, without its external data", stat.Size(), key, maxProtobuf-more)
+		return nil, fmt.Errorf("the file has %d bytes; a model with ZipMap, input.normalize: graph or TensorRT may have at most %d, without its external data",
+			stat.Size(), maxProtobuf-more)
 	}
 	// Paths of external data are relative to the file. Outside Go's heap, the file's bytes are free as soon as it is parsed.
 	if err := options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", filepath.Dir(path)); err != nil {

@@ -121,8 +121,8 @@ func TestFilesTooLargeToRewrite(t *testing.T) {
 	}
 	defer options.Destroy()
 	in := pixelsOf()
-	_, err = newRewrittenSession(path, &in, nil, []string{repository.PixelInput("x")}, []string{"y"}, options)
-	if err == nil || !strings.Contains(err.Error(), "a model with input.normalize: graph may have at most") {
+	_, err = newRewrittenSession(path, repository.InputChanges{Pixels: &in}, nil, []string{repository.PixelInput("x")}, []string{"y"}, options)
+	if err == nil || !strings.Contains(err.Error(), "a model with ZipMap, input.normalize: graph or TensorRT may have at most") {
 		t.Errorf("%v", err)
 	}
 }

@@ -29,6 +29,10 @@ type Options struct {
 
 	// Load cancels the creation of the session when it ends, at the points where ONNX Runtime checks for that; nil: never.
 	Load context.Context
+
+	EngineFailed func(rows int, err error) // is called when an engine fails (see Session.BuildEngine); nil: it is not
+
+	shapes map[string][]int64 // fixed shapes of inputs
 }
 
 // Session is a model loaded on a device. Its methods may be called concurrently, and so may Run of different batches: on
@@ -56,7 +60,8 @@ type Session struct {
 
 	pixels *repository.Input // that the graph normalizes; nil: none
 
-	parallel atomic.Pointer[runtimeSession] // nil: none
+	parallel atomic.Pointer[runtimeSession]  // nil: none
+	engines  atomic.Pointer[map[int]*engine] // by the rows of batches; nil: none
 
 	layouts sync.Map // []rowLayout of the outputs, by the row shapes of the inputs
 
@@ -209,7 +214,7 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	session, err := s.newRuntimeSession(options)
+	session, err := s.newRuntimeSession(options, o.shapes)
 	if err == nil {
 		session.sequential = s.device.Kind == CPU && o.Threads <= 1
 	}
@@ -258,6 +263,11 @@ func (s *Session) Close() error {
 	if parallel := s.parallel.Swap(nil); parallel != nil {
 		err = errors.Join(err, parallel.Destroy())
 		liveObjects.Add(-1)
+	}
+	if engines := s.engines.Swap(nil); engines != nil {
+		for _, e := range *engines {
+			err = errors.Join(err, e.destroy())
+		}
 	}
 	s.names.Free()
 	s.feedNames.Free()

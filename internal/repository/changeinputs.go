@@ -25,6 +25,9 @@ type InputChanges struct {
 	Shapes map[string][]int64
 }
 
+// Any reports whether there is a change.
+func (c InputChanges) Any() bool { return c.Pixels != nil || len(c.Shapes) > 0 }
+
 // ChangeInputs rewrites an ONNX file r of size bytes. External data stays where it is. If Pixels is what cannot be done, the error names the
 // key.
 func ChangeInputs(r io.ReaderAt, size int64, c InputChanges) (*Rewrite, error) {
