@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 
@@ -34,6 +35,16 @@ type EngineSpec struct {
 	Options TensorRTOptions
 }
 
+// hasEngine fails unless TensorRT has put an engine into a folder. It does not if it has no implementation of any operator of a model, which
+// ONNX Runtime does not report.
+func hasEngine(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.engine"))
+	if err == nil && len(files) == 0 {
+		err = errors.New("TensorRT takes no part of the model")
+	}
+	return err
+}
+
 // errNoEngine is the error of an engine whose outputs are no numbers.
 var errNoEngine = errors.New("the outputs of a trial run contain NaN or an infinity, and those of CUDA do not")
 
@@ -48,13 +59,14 @@ func (s *Session) BuildEngine(ctx context.Context, spec EngineSpec) error {
 	if err != nil {
 		return s.engineError(spec, err)
 	}
-	return s.buildEngine(ctx, spec, func(options *ort.SessionOptions) error {
-		provider, err := s.engineOptions(key, spec)
-		if err != nil {
-			return err
-		}
+	provider, err := s.engineOptions(key, spec)
+	if err != nil {
+		return s.engineError(spec, err)
+	}
+	extend := func(options *ort.SessionOptions) error {
 		return appendTensorRT(options, s.device, s.options.CUDA, provider)
-	})
+	}
+	return s.buildEngine(ctx, spec, extend, func() error { return hasEngine(provider["trt_engine_cache_path"]) })
 }
 
 func (s *Session) engineError(spec EngineSpec, err error) error {
@@ -99,7 +111,8 @@ func (s *Session) fixedShapes(spec EngineSpec) [][]int64 {
 	return shapes
 }
 
-func (s *Session) buildEngine(ctx context.Context, spec EngineSpec, extend func(*ort.SessionOptions) error) (err error) {
+// buildEngine creates the session of an engine with the provider that extend sets. confirm says whether that has one.
+func (s *Session) buildEngine(ctx context.Context, spec EngineSpec, extend func(*ort.SessionOptions) error, confirm func() error) (err error) {
 	if spec.RowShapes, err = s.rowShapes(spec.RowShapes); err != nil {
 		return s.engineError(spec, err)
 	}
@@ -117,7 +130,10 @@ func (s *Session) buildEngine(ctx context.Context, spec EngineSpec, extend func(
 	native.Trim()
 	liveObjects.Add(1)
 	e := &engine{runtimeSession: session}
-	if err := s.try(ctx, e, spec); err != nil {
+	if err = s.try(ctx, e, spec); err == nil {
+		err = confirm()
+	}
+	if err != nil {
 		return s.engineError(spec, errors.Join(err, e.destroy()))
 	}
 	s.mu.Lock()

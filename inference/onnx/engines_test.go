@@ -30,6 +30,8 @@ func scaled(t *testing.T, by float32) string {
 // onCPU has an engine compute on the CPU.
 func onCPU(options *ort.SessionOptions) error { return useArenas(options) }
 
+func confirmed() error { return nil }
+
 func specOf(rows int) EngineSpec { return EngineSpec{Rows: rows, RowShapes: [][]int64{{2}}} }
 
 // products runs a batch of rows 1, 2, … and returns the first output of each row.
@@ -51,11 +53,11 @@ func TestEnginesComputeTheirBatchSize(t *testing.T) {
 	open(t)
 	s := load(t, scaled(t, 10), Options{})
 	for _, rows := range []int{4, 2} {
-		if err := s.buildEngine(t.Context(), specOf(rows), onCPU); err != nil {
+		if err := s.buildEngine(t.Context(), specOf(rows), onCPU, confirmed); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.buildEngine(t.Context(), specOf(2), onCPU); err == nil || !strings.Contains(err.Error(), "batches of 2 of") {
+	if err := s.buildEngine(t.Context(), specOf(2), onCPU, confirmed); err == nil || !strings.Contains(err.Error(), "batches of 2 of") {
 		t.Errorf("a second engine: %v", err)
 	}
 	if got := s.Engines(); !slices.Equal(got, []int{2, 4}) {
@@ -77,7 +79,7 @@ func TestEnginesThatFailAreLeft(t *testing.T) {
 	open(t)
 	var failed []string
 	s := load(t, scaled(t, 10), Options{EngineFailed: func(rows int, err error) { failed = append(failed, fmt.Sprint(rows, " ", err)) }})
-	if err := s.buildEngine(t.Context(), specOf(2), onCPU); err != nil {
+	if err := s.buildEngine(t.Context(), specOf(2), onCPU, confirmed); err != nil {
 		t.Fatal(err)
 	}
 	engines := *s.engines.Load()
@@ -118,18 +120,21 @@ func TestEnginesThatAreNotTaken(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.buildEngine(canceled, specOf(2), onCPU); !errors.Is(err, context.Canceled) {
+	if err := s.buildEngine(canceled, specOf(2), onCPU, confirmed); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	broken := errors.New("no provider")
-	if err := s.buildEngine(t.Context(), specOf(2), func(*ort.SessionOptions) error { return broken }); !errors.Is(err, broken) {
+	if err := s.buildEngine(t.Context(), specOf(2), func(*ort.SessionOptions) error { return broken }, confirmed); !errors.Is(err, broken) {
 		t.Errorf("without a provider: %v", err)
 	}
-	if err := s.buildEngine(t.Context(), EngineSpec{Rows: 2}, onCPU); err == nil || !strings.Contains(err.Error(), "a row shape is required") {
+	if err := s.buildEngine(t.Context(), EngineSpec{Rows: 2}, onCPU, confirmed); err == nil || !strings.Contains(err.Error(), "a row shape is required") {
 		t.Errorf("an open shape: %v", err)
 	}
 	if err := s.BuildEngine(t.Context(), specOf(2)); err == nil || !strings.Contains(err.Error(), "the device is cpu") {
 		t.Errorf("on the CPU: %v", err)
+	}
+	if err := s.buildEngine(t.Context(), specOf(2), onCPU, func() error { return hasEngine(t.TempDir()) }); err == nil || !strings.Contains(err.Error(), "TensorRT takes no part") {
+		t.Errorf("without a file: %v", err)
 	}
 	if s.Engines() != nil {
 		t.Errorf("engines of %v", s.Engines())
@@ -141,7 +146,7 @@ func TestEnginesThatAreNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closed.buildEngine(t.Context(), specOf(2), onCPU); err == nil || !strings.Contains(err.Error(), "is closed") {
+	if err := closed.buildEngine(t.Context(), specOf(2), onCPU, confirmed); err == nil || !strings.Contains(err.Error(), "is closed") {
 		t.Errorf("closed: %v", err)
 	}
 }
@@ -157,7 +162,11 @@ func TestEnginesOfGraphsThatNormalize(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := load(t, path, Options{File: file})
-	if err := s.buildEngine(t.Context(), EngineSpec{Rows: 2}, onCPU); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "TensorrtExecutionProvider_x_sm90.engine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.buildEngine(t.Context(), EngineSpec{Rows: 2}, onCPU, func() error { return hasEngine(dir) }); err != nil {
 		t.Fatal(err)
 	}
 	b := batchOf(t, s, BatchSpec{Buckets: []int{2}})
