@@ -162,7 +162,7 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 		}
 		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
 			SaturatingInt8: v.shared.cfg.SaturatingInt8, ReducedInt8: v.weights.Reduced, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
-			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx})
+			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx, EngineFailed: v.engineFailed})
 		if err != nil {
 			return err
 		}

@@ -101,6 +101,7 @@ type version struct {
 	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session
 	parallel     *parallelLoad // nil before the version is ready
+	engines      *engineBuilds // of TensorRT; nil: it is on no device with it, or not ready
 	batcher      *batcher.Batcher
 	groups       []*batcher.Group
 	queue        queue

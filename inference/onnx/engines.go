@@ -17,7 +17,7 @@ import (
 )
 
 // Engines take over the runs of a session on the device tensorrt: TensorRT compiles a model for fixed shapes, which takes seconds to
-// minutes, so each batch size has an engine, a session of its own. Until it is built, and if it cannot be or fails, CUDA computes that size.
+// minutes, so each batch size has its own engine, a session. Until it is built, and if it cannot be or fails, CUDA computes that size.
 // Shapes are fixed in the graph itself, since ONNX Runtime needs those of all subgraphs otherwise.
 
 // engine is the session of one batch size.

@@ -125,7 +125,7 @@ func TestChangeInputsFixesShapes(t *testing.T) {
 		"[{x float16 [-1 3 -1 -1]} {size int64 [-1 2]}]":           {},
 		`fix the shapes of inputs: model.onnx has no input "none"`: {Shapes: map[string][]int64{"none": {1}}},
 	} {
-		got := ""
+		var got string
 		w, err := ChangeInputs(bytes.NewReader(file), int64(len(file)), c)
 		if err != nil {
 			got = err.Error()
