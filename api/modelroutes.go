@@ -204,9 +204,10 @@ func describeDefaults(task repository.Task, o *repository.Output) *defaults {
 }
 
 func describeVersion(v inference.Status) versionInfo {
+	in := v.Input.Packed() // what a tensor for it is
 	return versionInfo{
 		Version: v.Version, State: v.State.String(), Error: v.Error, Reason: v.Reason, Memory: v.Memory, Device: v.Device, PartlyCPU: v.PartlyCPU, Warnings: v.Warnings,
-		Image:  imageInfo{v.Input.Width, v.Input.Height, v.Input.Resize, v.Input.Color, v.Input.Layout, v.Input.DType, v.Input.Scale, v.Input.Mean, v.Input.Std},
+		Image:  imageInfo{in.Width, in.Height, in.Resize, in.Color, in.Layout, in.DType, in.Scale, in.Mean, in.Std},
 		Inputs: describeTensors(v.Inputs), Outputs: describeTensors(v.Outputs),
 		MaxBatch: v.MaxBatch, QueueDepth: v.Queue, QueueLimit: v.MaxQueue, Gate: describeGate(v.Gate),
 	}

@@ -80,18 +80,22 @@ func (s *Server) showHealth(c *gin.Context, rc *requestContext) {
 }
 
 // readiness is the body of GET /ready. Missing lists the versions that cannot be served, and Warnings the models that cannot
-// be read from the repository now; the server may be ready with either.
+// be read from the repository now; the server may be ready with any of them.
 type readiness struct {
 	health.Report
 	Missing  []string `json:"missing"`
 	Warnings []string `json:"warnings"`
+	Engines  []string `json:"engines,omitempty"` // models whose TensorRT engines are not all built
 }
 
 func (s *Server) showReady(c *gin.Context, rc *requestContext) {
-	answer := readiness{s.health.Report(), []string{}, []string{}}
+	answer := readiness{Report: s.health.Report(), Missing: []string{}, Warnings: []string{}}
 	for _, m := range s.engine.Models() {
 		if m.Unreadable != "" && m.State != inference.Failed {
 			answer.Warnings = append(answer.Warnings, m.Name+" is served as last loaded: "+m.Unreadable)
+		}
+		if e := m.Engines; e != nil && (e.Building || e.Built < e.Of) {
+			answer.Engines = append(answer.Engines, fmt.Sprintf("%s %s: %s; CUDA computes the other batch sizes", m.Name, m.Version, e))
 		}
 		if m.State == inference.Failed {
 			answer.Missing = append(answer.Missing, strings.TrimSpace(m.Name+" "+m.Version)+": "+m.Error)

@@ -72,6 +72,21 @@ func TestUnreadableModelIsAWarning(t *testing.T) {
 	}
 }
 
+func TestReadyTellsTheProgressOfEngines(t *testing.T) {
+	s := open(t, func(_ *Config, e *engine) {
+		e.statuses = []inference.Status{
+			{Name: "a", Version: "1", State: inference.Ready, Engines: &inference.EngineStatus{Built: 2, Of: 4, Building: true}},
+			{Name: "b", Version: "3", State: inference.Ready, Engines: &inference.EngineStatus{Of: 1, Error: "no memory"}},
+			{Name: "c", Version: "1", State: inference.Ready, Engines: &inference.EngineStatus{Built: 4, Of: 4}},
+		}
+	})
+	got := s.get("/ready")
+	if want := `"warnings":[],"engines":["a 1: 2 of 4 TensorRT engines are built; CUDA computes the other batch sizes",` +
+		`"b 3: 0 of 1 TensorRT engines are built: no memory; CUDA computes the other batch sizes"]}`; got.Status != 200 || !strings.Contains(string(got.Body), want) {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
 func TestBeforeModelsAreLoaded(t *testing.T) {
 	s := open(t, func(_ *Config, e *engine) { e.statuses = nil })
 	s.server.health = health.New(s.engine, s.server.log)

@@ -15,7 +15,7 @@ import (
 // Config is section inference of the server's configuration.
 type Config struct {
 	Library        string        `yaml:"library" help:"path of libonnxruntime.so; empty: search for it"`
-	Device         string        `yaml:"device" help:"auto, cpu, cuda or cuda:N, for models that name no device"`
+	Device         string        `yaml:"device" help:"auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N, for models that name no device"`
 	Models         []ModelConfig `yaml:"models" help:"models to serve, as NAME or NAME:required; empty: all in the repository"`
 	Default        string        `yaml:"default" help:"model used by POST /predict; empty: the only one, and an error if there are several"`
 	Workers        int           `yaml:"workers" range:"0..1024" help:"images decoded, and batches run on the CPU, at the same time; 0: cores + 1"`
@@ -27,6 +27,12 @@ type Config struct {
 	LoadTimeout    time.Duration `yaml:"load_timeout" range:"100ms..24h" help:"time limit for loading and testing one version of a model"`
 	MemoryBudget   config.Size   `yaml:"memory_budget" help:"memory for models on each device: they are loaded when first used, and those used least recently are unloaded for others; 0: all are loaded at start and kept"`
 	CUDA           CUDAConfig    `yaml:"cuda"`
+
+	TensorRT TensorRTConfig `yaml:"tensorrt"`
+
+	// NormalizeInPacking has models normalize images while they are packed, whatever their input.normalize, so that variants may do it in
+	// other ways and tensors are those of the ONNX file.
+	NormalizeInPacking bool `yaml:"-"`
 }
 
 // ModelConfig is one model to be served.
@@ -62,6 +68,12 @@ type CUDAConfig struct {
 	RefuseCPU  bool        `yaml:"refuse_cpu" help:"fail to load a model if any operator would run on the CPU"`
 }
 
+// TensorRTConfig is section inference.tensorrt of the server's configuration.
+type TensorRTConfig struct {
+	Cache string `yaml:"cache" help:"folder of TensorRT's engines; empty: fovea/tensorrt in the user's cache folder"`
+	FP16  bool   `yaml:"fp16" help:"compute in float16 with TensorRT where that is faster; models with a float16 input always do"`
+}
+
 // Defaults returns the default configuration.
 func Defaults() Config {
 	return Config{Device: "auto", MaxPixels: 50_000_000, Threads: 1, LoadTimeout: 5 * time.Minute,
@@ -71,7 +83,7 @@ func Defaults() Config {
 // Check implements config.Checker.
 func (c Config) Check(errs *config.Errors) {
 	if _, err := onnx.ParseDevice(c.Device); err != nil {
-		errs.Add("device", "%q is not one of auto, cpu, cuda, cuda:N", c.Device)
+		errs.Add("device", "%q is not one of auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N", c.Device)
 	}
 	for i, m := range c.Models {
 		key := config.Index("models", i) + ".name"

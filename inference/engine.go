@@ -30,6 +30,7 @@ type Engine struct {
 
 	syncing   *semaphore.Weighted     // one StartSync at a time
 	room      *semaphore.Weighted     // one load at a time waits for memory
+	building  *semaphore.Weighted     // one engine of TensorRT at a time is built
 	slow      slowReads               // used while syncing
 	work      sync.WaitGroup          // loads and unloads in progress
 	computing atomic.Int64            // loads, of parallel sessions too, including those that were given up
@@ -94,7 +95,7 @@ func New(cfg Config, repo *repository.Repository, obs Observer, log *slog.Logger
 	log.Info("device selected", "device", device.String(), "reason", reason, "runtime", onnx.Version())
 	ctx, stop := context.WithCancelCause(context.Background())
 	e := &Engine{repo: repo, checkDevice: onnx.CheckDevice, models: map[string]*model{}, unloaded: map[string]bool{}, syncing: semaphore.NewWeighted(1),
-		room: semaphore.NewWeighted(1), memoryChange: make(chan struct{}),
+		room: semaphore.NewWeighted(1), building: semaphore.NewWeighted(1), memoryChange: make(chan struct{}),
 		slow: slowReads{limit: readTimeout, pending: map[string]chan struct{}{}}, stop: stop}
 	e.shared = &shared{ctx: ctx, cfg: cfg, device: device, limits: header.Limits{MaxPixels: cfg.MaxPixels},
 		workers: newWorkers(cfg.workers()), obs: obs, log: log, onRunError: e.markDeviceLost, reserve: e.reserve, grow: e.grow, newRunner: newRunner, batchSizes: batchSizes,

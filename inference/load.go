@@ -162,7 +162,7 @@ func (v *version) open(ctx context.Context, specs []groupSpec) error {
 		}
 		s, err := onnx.NewSession(v.weights.Path, onnx.Options{Device: p.device, Threads: v.shared.cfg.Threads,
 			SaturatingInt8: v.shared.cfg.SaturatingInt8, ReducedInt8: v.weights.Reduced, CUDA: v.shared.cfg.CUDA.options(), Outputs: v.batchOutputs(),
-			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx})
+			FeedsOnly: v.definition.Task == repository.NoTask && !v.canBatch(), File: v.file, Load: ctx, EngineFailed: v.engineFailed})
 		if err != nil {
 			return err
 		}
@@ -219,14 +219,24 @@ func (v *version) resolve() error {
 		return err
 	}
 	v.weights = weights
-	v.file, v.inputs, v.outputs = file, file.Inputs, file.Outputs
-	resolved, err := v.entry.Definition.Resolve(v.inputs, v.outputs)
+	v.file, v.declared, v.inputs, v.outputs = file, file.Inputs, file.Inputs, file.Outputs
+	definition := v.entry.Definition
+	if v.shared.cfg.NormalizeInPacking && definition.Input.Normalize == repository.NormalizeGraph {
+		definition.Input.Normalize = repository.NormalizePacking
+	}
+	resolved, err := definition.Resolve(v.inputs, v.outputs)
 	if err != nil {
 		return err
 	}
 	v.definition = resolved
 	if resolved.Task == repository.NoTask {
 		return nil
+	}
+	if resolved.Input.Normalize == repository.NormalizeGraph {
+		if err := file.TakePixels(resolved.Input); err != nil {
+			return err
+		}
+		v.inputs = file.Inputs
 	}
 	for i, in := range v.inputs {
 		if in.Name == resolved.Input.Name {
@@ -239,7 +249,7 @@ func (v *version) resolve() error {
 		}
 		v.extras = append(v.extras, x)
 	}
-	v.plan, err = preprocess.NewPlan(resolved.Input)
+	v.plan, err = preprocess.NewPlan(resolved.Input.Packed())
 	return err
 }
 

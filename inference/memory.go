@@ -26,7 +26,10 @@ func (v *version) weightBytes(specs []groupSpec) deviceBytes {
 		if s.device.Kind == onnx.CPU && v.shared.cfg.parallelThreads(v.weights.Size) > v.shared.cfg.Threads {
 			copies = 2
 		}
-		need[s.device.String()] += copies * v.weights.Size
+		if s.device.TensorRT { // an engine for each batch size
+			copies += int64(len(v.shared.batchSizes(s.device, v.definition.Batching.MaxSize, 0)))
+		}
+		need[s.device.Memory()] += copies * v.weights.Size
 	}
 	return need
 }
@@ -46,7 +49,7 @@ func batchBytes(r batcher.Runner, inputs, rows int) (n int64) {
 func (v *version) newBatch(ctx context.Context, s *onnx.Session, spec onnx.BatchSpec) (batcher.Runner, error) {
 	r, err := v.shared.newRunner(ctx, s, spec)
 	if err == nil {
-		v.shared.grow(v, s.Device().String(), batchBytes(r, len(v.inputs), slices.Max(spec.Buckets)))
+		v.shared.grow(v, s.Device().Memory(), batchBytes(r, len(v.inputs), slices.Max(spec.Buckets)))
 	}
 	return r, err
 }

@@ -11,17 +11,18 @@ import (
 // maxParallelWeights is the size of the largest model whose weights are kept in memory twice by default, in bytes.
 const maxParallelWeights = 256 << 20
 
-// parallelLoad is the background load of the parallel sessions of a version that is ready already.
+// parallelLoad is the background load of the parallel sessions and the engines of a version that is ready already.
 type parallelLoad struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it no longer computes
 }
 
-// startParallel starts to load the parallel sessions, for images that are alone in the server. The version works without
+// startParallel starts to load the parallel sessions, for images that are alone in the server, and to build engines. The version works without
 // them, and neither its end nor the engine's waits for a load that cannot be stopped.
 func (e *Engine) startParallel(v *version) {
 	ctx, cancel := context.WithCancel(e.loads)
 	v.parallel = &parallelLoad{cancel, make(chan struct{})}
+	v.engines = newEngineBuilds(v)
 	sessions, threads, done := v.sessions, e.cfg.parallelThreads(v.weights.Size), v.parallel.done
 	e.computing.Add(1)
 	go func() {
@@ -31,6 +32,7 @@ func (e *Engine) startParallel(v *version) {
 		if err := loadParallel(ctx, sessions, threads); err != nil && ctx.Err() == nil {
 			e.log.Warn("no parallel session: single images run on one core", "model", v.model, "version", v.name, "error", err)
 		}
+		v.engines.build(ctx, v, e.building)
 	}()
 }
 

@@ -27,7 +27,7 @@ type Status struct {
 	Source    string                  // URL that the weights come from; empty: they were installed by hand
 	Input     repository.Input        // completed from the ONNX file once it is ready
 	Output    repository.Output       // the same
-	Inputs    []repository.TensorInfo // as the ONNX file declares them; nil until it is read
+	Inputs    []repository.TensorInfo // as sessions take them: those of the ONNX file, but pixels with normalize: graph; nil until it is read
 	Outputs   []repository.TensorInfo
 	Labels    []string
 	Device    string // of its sessions, such as "cpu" or "cuda:0 cuda:1"; empty until it is ready
@@ -35,11 +35,12 @@ type Status struct {
 	PartlyCPU bool
 	// SaturatingInt8: int8 sums may saturate at 16 bits; see Config.SaturatingInt8.
 	SaturatingInt8 bool
-	Warnings       []string    // what may be wrong with the definition, from trial runs at load
-	Doubts         []string    // those of Warnings whose only reason is that scores hardly depended on the image
-	MaxBatch       int         // rows of a batch; 0 until it is ready
-	Gate           *GateResult // how it did on the images of its gate; nil: it was not judged
-	Queue          int         // images accepted and not yet answered
+	Warnings       []string      // what may be wrong with the definition, from trial runs at load
+	Doubts         []string      // those of Warnings whose only reason is that scores hardly depended on the image
+	Engines        *EngineStatus // of TensorRT; nil: it is on no device with it
+	MaxBatch       int           // rows of a batch; 0 until it is ready
+	Gate           *GateResult   // how it did on the images of its gate; nil: it was not judged
+	Queue          int           // images accepted and not yet answered
 	MaxQueue       int
 	Memory         int64                     // bytes of its weights and batches on all devices
 	Steps          []repository.PipelineStep // of a pipeline
@@ -98,6 +99,7 @@ func (v *version) status(s Status) Status {
 	if state == Ready { // see version: before, load may be writing these
 		s.Input, s.Output, s.Inputs, s.Outputs = v.definition.Input, v.definition.Output, v.inputs, v.outputs
 		s.Device, s.PartlyCPU, s.SaturatingInt8, s.Warnings, s.Doubts = v.device, v.partlyCPU, v.saturating, v.warnings, v.doubts
+		s.Engines = v.engines.status()
 		s.MaxBatch = slices.Max(v.groups[0].Buckets())
 		s.Queue, s.MaxQueue = v.queue.len(), v.queue.bound
 	}

@@ -58,14 +58,17 @@ func (v *version) with(change func(*repository.Definition)) (*version, error) {
 	}
 	d := v.definition
 	change(&d)
-	resolved, err := d.Resolve(v.inputs, v.outputs)
+	resolved, err := d.Resolve(v.declared, v.outputs)
 	if err != nil {
 		return nil, err
+	}
+	if !v.definition.Input.SameGraph(resolved.Input) {
+		return nil, errors.New("input.normalize: the model is loaded with its normalization in the graph, which a variant shares")
 	}
 	if resolved.Input.Name != v.definition.Input.Name {
 		return nil, errors.New("input.name: a variant has the same image input")
 	}
-	plan, err := preprocess.NewPlan(resolved.Input)
+	plan, err := preprocess.NewPlan(resolved.Input.Packed())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func (v *version) with(change func(*repository.Definition)) (*version, error) {
 		return nil, err
 	}
 	return &version{wantedVersion: v.wantedVersion, shared: v.shared, model: v.model, name: v.name, entry: v.entry, definition: resolved,
-		inputs: v.inputs, outputs: v.outputs, image: v.image, extras: v.extras, plan: plan, decoder: decoder, batcher: v.batcher, groups: v.groups,
+		declared: v.declared, inputs: v.inputs, outputs: v.outputs, image: v.image, extras: v.extras, plan: plan, decoder: decoder, batcher: v.batcher, groups: v.groups,
 		queue: queue{bound: v.queue.bound, report: func(int) {}}}, nil
 }
 

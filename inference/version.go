@@ -82,9 +82,10 @@ type version struct {
 	retry      time.Time   // when a version that failed may be retried
 	gateResult *GateResult // nil: it was not judged
 
-	file         *onnx.File            // what the ONNX file declares
-	definition   repository.Definition // resolved against the ONNX file
-	inputs       []repository.TensorInfo
+	file         *onnx.File              // what the ONNX file declares
+	definition   repository.Definition   // resolved against the ONNX file
+	declared     []repository.TensorInfo // the inputs in the ONNX file
+	inputs       []repository.TensorInfo // of sessions: with normalize: graph, the image has elements of uint8
 	outputs      []repository.TensorInfo
 	image        int // index of the image input
 	extras       []extra
@@ -100,6 +101,7 @@ type version struct {
 	logAlone     sync.Once // of the first batch whose images ran one by one
 	sessions     []*onnx.Session
 	parallel     *parallelLoad // nil before the version is ready
+	engines      *engineBuilds // of TensorRT; nil: it is on no device with it, or not ready
 	batcher      *batcher.Batcher
 	groups       []*batcher.Group
 	queue        queue

@@ -281,6 +281,9 @@ func printModel(out io.Writer, m inference.Status) {
 	for _, t := range m.Inputs {
 		_, _ = fmt.Fprintf(out, "  input    %s %s %v\n", t.Name, t.DType, t.Shape)
 	}
+	if m.Input.Normalize == repository.NormalizeGraph {
+		_, _ = fmt.Fprintf(out, "  pixels   %s takes them, and the graph normalizes them to %s (input.normalize)\n", m.Input.Name, m.Input.DType)
+	}
 	for _, t := range m.Outputs {
 		_, _ = fmt.Fprintf(out, "  output   %s %s %v\n", t.Name, t.DType, t.Shape)
 	}

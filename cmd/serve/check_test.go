@@ -76,6 +76,8 @@ var red, green = color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}
 func TestCheckWithAnImage(t *testing.T) {
 	dir, pictures := t.TempDir(), t.TempDir()
 	lay(t, dir, map[string]string{"pets/1/model.onnx": string(detector()), "pets/labels.txt": "cat\ndog\n", "pets/model.yaml": detectorDefinition})
+	lay(t, dir, map[string]string{"quick/1/model.onnx": string(detector()), "quick/labels.txt": "cat\ndog\n",
+		"quick/model.yaml": strings.Replace(detectorDefinition, "input: {", "input: {normalize: graph, ", 1)})
 	addTiny(t, dir, "colors", "colors")
 	lay(t, pictures, map[string]string{"red.jpg": string(solid(t, 1280, 1280, red)), "turned.jpg": string(turned(solid(t, 800, 400, red))),
 		"green.jpg": string(solid(t, 64, 64, green)), "text.jpg": "not an image"})
@@ -88,6 +90,8 @@ func TestCheckWithAnImage(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"pets --image " + at("red.jpg"), "pets version 1: ready"},
 		{"pets --image " + at("red.jpg"), "image    1280 × 1280 pixels, 1 box\n  sees     0.8965  cat  x 320 to 960, y 480 to 800\n"},
+		{"quick --image " + at("red.jpg"), "  input    images uint8 [1 3 64 64]\n  pixels   images takes them, and the graph normalizes them to float32 (input.normalize)\n"},
+		{"quick --image " + at("red.jpg"), "image    1280 × 1280 pixels, 1 box\n  sees     0.8965  cat  x 320 to 960, y 480 to 800\n"},
 		{"pets --image " + at("green.jpg"), "  sees     0.9000  dog  x 0 to 16, y 0 to 8\n"},
 		{"pets --image " + at("turned.jpg"), "image    400 × 800 pixels"},
 		{"pets --score-threshold 0.95 --image " + at("red.jpg"), "1280 pixels, 0 boxes"},
@@ -103,7 +107,7 @@ func TestCheckWithAnImage(t *testing.T) {
 		"pets --score-threshold 2 --image " + at("red.jpg"):       "must be a number from 0 to 1",
 		"pets --image " + at("none.jpg"):                          "no such file",
 		"pets --image " + at("text.jpg"):                          "text.jpg: ",
-		"none --image " + at("red.jpg"):                           "serve: there is no model none: " + dir + " has colors, pets\n",
+		"none --image " + at("red.jpg"):                           "serve: there is no model none: " + dir + " has colors, pets, quick\n",
 		"../pets":                                                 "no such file",
 		"a$b":                                                     "is not a model name",
 		"yolox-nano":                                              "the weights of yolox-nano are not in " + dir + ": serve models pull yolox-nano",

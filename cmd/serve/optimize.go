@@ -157,7 +157,8 @@ func (o *optimization) run(ctx context.Context) (err error) {
 		return err
 	}
 	cfg := o.cfg
-	cfg.Inference.ThreadsAlone = 1 // what is measured is one thread per image
+	cfg.Inference.ThreadsAlone = 1          // what is measured is one thread per image
+	cfg.Inference.NormalizeInPacking = true // the quantizer reads the file's own tensors
 	staged := openRepository(o.staged(""))
 	staged.Choose(o.source.model, o.source.number)
 	models := []inference.ModelConfig{{Name: o.source.model, Required: true}}

@@ -129,6 +129,7 @@ func verifyModel(ctx context.Context, cfg Config, name string, o verifyOptions, 
 		return fmt.Errorf("--images: %w", err)
 	}
 	cfg.Inference.ThreadsAlone = 1 // no second session: images are predicted at the same time
+	cfg.Inference.NormalizeInPacking = true
 	repo := openRepository(cfg.Repository.Dir)
 	names := []string{name}
 	if o.against != "" {

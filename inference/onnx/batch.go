@@ -209,6 +209,11 @@ func (b *Batch) Outputs(row int) []postprocess.Tensor { return b.views[row] }
 // whatever they contain. When ctx ends, the run stops between two of the model's nodes with an error that wraps ctx's
 // cause, and the batch remains usable. Any other error on CUDA is a *DeviceError; see IsDeviceLost.
 func (b *Batch) Run(ctx context.Context, rows int) error {
+	if e := b.parent.engineOf(rows); e != nil {
+		if computed, err := b.runEngine(ctx, e, rows); computed {
+			return err
+		}
+	}
 	return b.run(ctx, b.session, rows)
 }
 

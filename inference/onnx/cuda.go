@@ -170,32 +170,47 @@ func openCUDA() (*native.CUDA, error) {
 // loadProviderLibraries loads every library that the provider at path needs and returns the CUDA runtime. ONNX Runtime
 // itself would name only the first missing library.
 func loadProviderLibraries(path string) (*native.Library, error) {
+	loaded, err := loadNeeded(path, providerName, cudnnName)
+	if err != nil {
+		return nil, err
+	}
+	cudart := libraryOf(loaded, "libcudart.so.")
+	if cudart == nil {
+		return nil, fmt.Errorf("%s does not name a CUDA runtime (libcudart)", path)
+	}
+	return cudart, nil
+}
+
+// loadNeeded loads the libraries that a provider at path needs, and more. The error names every one that is missing.
+func loadNeeded(path, provider string, more ...string) (map[string]*native.Library, error) {
 	needed, err := neededBy(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("this ONNX Runtime is without CUDA (`make setup DEVICE=cuda` installs one with it): %s is not in %s", filepath.Base(path), filepath.Dir(path))
+		return nil, fmt.Errorf("this ONNX Runtime is for the CPU only (`make setup DEVICE=cuda` installs one for GPUs): %s is not in %s", provider, filepath.Dir(path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s next to %s: %w", providerName, libraryName, err)
+		return nil, fmt.Errorf("%s next to %s: %w", provider, libraryName, err)
 	}
-	var cudart *native.Library
+	loaded := map[string]*native.Library{}
 	var missing []string
-	for _, name := range append(needed, cudnnName) {
-		lib, err := native.Load(name)
-		if err != nil {
-			missing = append(missing, notFound(name, err))
-			continue
-		}
-		if strings.HasPrefix(name, "libcudart.so.") {
-			cudart = lib
+	for _, name := range append(needed, more...) {
+		if loaded[name], err = native.Load(name); err != nil {
+			missing = append(missing, notFound(name, provider, err))
 		}
 	}
 	if len(missing) > 0 {
 		return nil, errors.New(strings.Join(missing, "; "))
 	}
-	if cudart == nil {
-		return nil, fmt.Errorf("%s does not name a CUDA runtime (libcudart)", path)
+	return loaded, nil
+}
+
+// libraryOf returns the library whose name begins so; nil: there is none.
+func libraryOf(loaded map[string]*native.Library, prefix string) *native.Library {
+	for name, lib := range loaded {
+		if strings.HasPrefix(name, prefix) {
+			return lib
+		}
 	}
-	return cudart, nil
+	return nil
 }
 
 // neededBy reads the libraries that the ELF file at path depends on.
@@ -210,13 +225,16 @@ func neededBy(path string) ([]string, error) {
 
 // notFound names the missing library. The linker's message is added when it is about another library, which name
 // depends on.
-func notFound(name string, err error) string {
+func notFound(name, provider string, err error) string {
 	hint := ""
-	if name == "libcuda.so.1" {
+	switch {
+	case name == "libcuda.so.1":
 		hint = ", part of the NVIDIA driver"
+	case strings.HasPrefix(name, "libnvinfer.so"), strings.HasPrefix(name, "libnvonnxparser.so"):
+		hint = ", part of TensorRT"
 	}
 	if strings.HasPrefix(err.Error(), name+": cannot open shared object file") {
-		return fmt.Sprintf("%s not found (needed by %s%s)", name, providerName, hint)
+		return fmt.Sprintf("%s not found (needed by %s%s)", name, provider, hint)
 	}
-	return fmt.Sprintf("%s cannot be loaded (needed by %s%s): %v", name, providerName, hint, err)
+	return fmt.Sprintf("%s cannot be loaded (needed by %s%s): %v", name, provider, hint, err)
 }

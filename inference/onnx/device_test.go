@@ -17,16 +17,62 @@ import (
 func TestParseDevice(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda:0", "cuda:0": "cuda:0", "cuda:13": "cuda:13",
+		"tensorrt": "tensorrt:0", "tensorrt:2": "tensorrt:2",
 	} {
 		got, err := ParseDevice(text)
 		if err != nil || got.String() != want {
 			t.Errorf("%q is %s (%v), want %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu"} {
+	for _, text := range []string{"gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999", "cpu:0", " cpu", "tensorrt:", "TensorRT", "auto:1"} {
 		if got, err := ParseDevice(text); err == nil || !strings.Contains(err.Error(), "is not one of auto, cpu, cuda") {
 			t.Errorf("%q is %s, error %v", text, got, err)
 		}
+	}
+}
+
+func TestDevicesThatShareMemory(t *testing.T) {
+	for text, want := range map[string]string{"cpu": "cpu", "cuda:1": "cuda:1", "tensorrt:1": "cuda:1"} {
+		device, err := ParseDevice(text)
+		if err != nil || device.Memory() != want {
+			t.Errorf("%s: %s, %v", text, device.Memory(), err)
+		}
+	}
+}
+
+// TestMissingTensorRT has a provider that names libraries of TensorRT, which no machine has under these names.
+func TestMissingTensorRT(t *testing.T) {
+	folder := t.TempDir()
+	library := filepath.Join(folder, libraryName)
+	if err := os.Symlink(testenv.ORTLibrary(t), library); err != nil {
+		t.Fatal(err)
+	}
+	openAt(t, library)
+	if err := checkTensorRT(); err == nil || !strings.HasPrefix(err.Error(), "device tensorrt: "+tensorRTProvider+" not found next to "+libraryName) {
+		t.Errorf("without the provider: %v", err)
+	}
+	copied := filepath.Join(folder, tensorRTProvider)
+	for source, want := range map[string]string{
+		build(t, "int provider;", "-Wl,--no-as-needed", stub(t, "libnvinfer.so.99"), stub(t, "libnvonnxparser.so.99")): "libnvinfer.so.99 not found (needed by " + tensorRTProvider +
+			", part of TensorRT); libnvonnxparser.so.99 not found (needed by " + tensorRTProvider + ", part of TensorRT)",
+		build(t, "int provider;"): "does not name TensorRT (libnvinfer)",
+	} {
+		data, err := os.ReadFile(source)
+		if err == nil {
+			err = os.WriteFile(copied, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkTensorRT(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if _, err := machineKey(Device{Kind: CUDA, TensorRT: true}); err == nil {
+			t.Error("there is a key")
+		}
+	}
+	if _, _, err := Pick("tensorrt"); err == nil || !strings.Contains(err.Error(), "device cuda: "+providerName+" not found") {
+		t.Errorf("without CUDA: %v", err)
 	}
 }
 

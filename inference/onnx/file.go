@@ -40,6 +40,7 @@ type File struct {
 	Outputs []Info
 
 	scores map[string]string // tensors that are fetched for outputs of maps (see findZipMaps)
+	pixels *repository.Input // see TakePixels; nil: sessions take the file's inputs
 }
 
 // ReadFile reads the inputs and outputs that the ONNX file at path declares, of any types. The error names the file and the problem.

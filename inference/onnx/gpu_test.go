@@ -49,6 +49,65 @@ func TestGPUIsPickedByAuto(t *testing.T) {
 	}
 }
 
+// TestGPUTensorRT builds an engine. The simulated TensorRT has no operators, so that its provider takes no part of the model.
+func TestGPUTensorRT(t *testing.T) {
+	open(t)
+	device, _, err := Pick("tensorrt")
+	if err != nil {
+		t.Skip(err)
+	}
+	key, err := machineKey(device)
+	if err != nil || key.TensorRT < "10" || !strings.HasPrefix(key.GPU, "sm_") {
+		t.Errorf("%+v, %v", key, err)
+	}
+	s := load(t, scaled(t, 10), Options{Device: device})
+	spec := specOf(2)
+	spec.Options = TensorRTOptions{Cache: t.TempDir(), FP16: true}
+	err = s.BuildEngine(t.Context(), spec)
+	if simulated() {
+		if err == nil || !strings.Contains(err.Error(), "TensorRT takes no part of the model") || len(s.Engines()) > 0 {
+			t.Errorf("%v, engines of %v", err, s.Engines())
+		}
+		if keys, err := filepath.Glob(filepath.Join(spec.Options.Cache, "*", "key.txt")); err != nil || len(keys) != 1 {
+			t.Errorf("keys: %q, %v", keys, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := batchOf(t, s, BatchSpec{Buckets: []int{1, 2}, RowShapes: [][]int64{{2}}})
+	if got := products(t, b, 2); got[0] != 10 || got[1] != 20 || len(s.Engines()) != 1 {
+		t.Errorf("%v, engines of %v", got, s.Engines())
+	}
+}
+
+// TestGPUTensorRTOptionsAreKnown gives the provider options that it must refuse or take.
+func TestGPUTensorRTOptionsAreKnown(t *testing.T) {
+	open(t)
+	device, _, err := Pick("tensorrt")
+	if err != nil {
+		t.Skip(err)
+	}
+	options, err := ort.NewTensorRTProviderOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := options.Destroy(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for key, value := range (TensorRTOptions{}).provider(device, true, t.TempDir(), t.TempDir()) {
+		if err := options.Update(map[string]string{key: value}); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if err := options.Update(map[string]string{"trt_engine_cache": "1"}); err == nil {
+		t.Error("an option that does not exist is taken")
+	}
+}
+
 func TestGPUAnswersLikeTheCPU(t *testing.T) {
 	device := openGPU(t)
 	for _, path := range realModels(t) {

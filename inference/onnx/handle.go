@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"fovea/internal/repository"
 )
 
 // The binding makes sessions, options and tensors. It cannot return outputs of float16 that ONNX Runtime allocates, and copies
@@ -19,14 +21,14 @@ type runtimeSession struct {
 	sequential bool // its runs compute on the caller's thread alone
 }
 
-// newRuntimeSession creates a session.
-func (s *Session) newRuntimeSession(options *ort.SessionOptions) (*runtimeSession, error) {
+// newRuntimeSession creates a session, whose inputs have those fixed shapes, if any.
+func (s *Session) newRuntimeSession(options *ort.SessionOptions, shapes map[string][]int64) (*runtimeSession, error) {
 	var session *ort.DynamicAdvancedSession
 	var err error
-	if len(s.added) > 0 {
-		session, err = newExtendedSession(s.path, s.added, namesOf(s.inputs), s.fetched, options)
+	if changes := (repository.InputChanges{Pixels: s.pixels, Shapes: shapes}); len(s.added) > 0 || changes.Any() {
+		session, err = newRewrittenSession(s.path, changes, s.added, s.fed, s.fetched, options)
 	} else {
-		session, err = ort.NewDynamicAdvancedSession(s.path, namesOf(s.inputs), s.fetched, options)
+		session, err = ort.NewDynamicAdvancedSession(s.path, s.fed, s.fetched, options)
 	}
 	if err != nil {
 		return nil, err

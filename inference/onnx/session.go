@@ -13,6 +13,7 @@ import (
 
 	"fovea/inference/onnx/internal/native"
 	"fovea/inference/onnx/internal/sigaction"
+	"fovea/internal/repository"
 )
 
 // Options configure a session.
@@ -28,6 +29,10 @@ type Options struct {
 
 	// Load cancels the creation of the session when it ends, at the points where ONNX Runtime checks for that; nil: never.
 	Load context.Context
+
+	EngineFailed func(rows int, err error) // is called when an engine fails (see Session.BuildEngine); nil: it is not
+
+	shapes map[string][]int64 // fixed shapes of inputs
 }
 
 // Session is a model loaded on a device. Its methods may be called concurrently, and so may Run of different batches: on
@@ -45,6 +50,7 @@ type Session struct {
 	partlyCPU bool // on CUDA: parts of the model run on the CPU
 
 	api         native.API
+	fed         []string      // the graph's inputs
 	fetched     []string      // the tensors of outputs
 	names       *native.Names // of inputs and fetched tensors, for runs
 	feedOutputs []Info        // the outputs of feeds
@@ -52,7 +58,10 @@ type Session struct {
 	feedNames   *native.Names // of inputs and feedFetched
 	added       []string      // the tensors of outputs that are no outputs of the file's graph
 
-	parallel atomic.Pointer[runtimeSession] // nil: none
+	pixels *repository.Input // that the graph normalizes; nil: none
+
+	parallel atomic.Pointer[runtimeSession]  // nil: none
+	engines  atomic.Pointer[map[int]*engine] // by the rows of batches; nil: none
 
 	layouts sync.Map // []rowLayout of the outputs, by the row shapes of the inputs
 
@@ -71,8 +80,8 @@ func NewSession(path string, o Options) (*Session, error) {
 	if err := s.load(o); err != nil {
 		return nil, fmt.Errorf("load %s on %s: %w", path, s.device, err)
 	}
-	s.names = native.NewNames(namesOf(s.inputs), s.fetched)
-	s.feedNames = native.NewNames(namesOf(s.inputs), s.feedFetched)
+	s.names = native.NewNames(s.fed, s.fetched)
+	s.feedNames = native.NewNames(s.fed, s.feedFetched)
 	liveObjects.Add(1)
 	native.Trim() // memory used only while loading: 27 of 83 MB with a classifier of 19 MB
 	return s, nil
@@ -101,6 +110,7 @@ func (s *Session) load(o Options) (err error) {
 	if err := s.choose(file, o); err != nil {
 		return err
 	}
+	s.fed, s.pixels = file.fed(s.inputs), file.pixels
 	s.fetched, _ = file.fetched(s.outputs)
 	s.feedFetched, s.added = file.fetched(s.feedOutputs)
 	if s.device.Kind == CUDA {
@@ -204,7 +214,7 @@ func (s *Session) create(o Options, extend func(*ort.SessionOptions) error) (*ru
 		return nil, context.Cause(o.Load)
 	}
 	defer cancelLoad(o.Load, options)()
-	session, err := s.newRuntimeSession(options)
+	session, err := s.newRuntimeSession(options, o.shapes)
 	if err == nil {
 		session.sequential = s.device.Kind == CPU && o.Threads <= 1
 	}
@@ -253,6 +263,11 @@ func (s *Session) Close() error {
 	if parallel := s.parallel.Swap(nil); parallel != nil {
 		err = errors.Join(err, parallel.Destroy())
 		liveObjects.Add(-1)
+	}
+	if engines := s.engines.Swap(nil); engines != nil {
+		for _, e := range *engines {
+			err = errors.Join(err, e.destroy())
+		}
 	}
 	s.names.Free()
 	s.feedNames.Free()

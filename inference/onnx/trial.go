@@ -158,13 +158,7 @@ func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, 
 	}
 	for i := range b.inputs {
 		for row := range at.size {
-			memory := b.Input(i, row)
-			if spec.Trial != nil {
-				spec.Trial(trial, i, row, memory)
-				continue
-			}
-			random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // repeatable
-			fillElements(b.inputs[i].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
+			b.fill(spec.Trial, trial, i, row)
 		}
 	}
 	outputs := make([]unsafe.Pointer, len(b.parent.outputs))
@@ -180,6 +174,17 @@ func (b *Batch) trial(at *bucket, trial int, spec BatchSpec) (shapes [][]int64, 
 		shapes, err = append(shapes, shape), errors.Join(err, shapeErr)
 	}
 	return shapes, err
+}
+
+// fill writes one row of an input for a trial.
+func (b *Batch) fill(with FillTrial, trial, input, row int) {
+	memory := b.Input(input, row)
+	if with != nil {
+		with(trial, input, row, memory)
+		return
+	}
+	random := rand.New(rand.NewPCG(uint64(trial), uint64(row))) //nolint:gosec // repeatable
+	fillElements(b.inputs[input].info.DType, memory, func() float32 { return min(1, float32(trial)) * random.Float32() })
 }
 
 // rowShapes returns the shapes of the inputs.

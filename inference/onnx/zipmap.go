@@ -1,16 +1,9 @@
 package onnx
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
-	ort "github.com/yalue/onnxruntime_go"
-
-	"fovea/inference/onnx/internal/native"
 	"fovea/internal/repository"
 )
 
@@ -52,41 +45,4 @@ func (f *File) fetched(outputs []Info) (names, added []string) {
 		names = append(names, name)
 	}
 	return names, added
-}
-
-// maxProtobuf is the size of the largest message that protobuf can parse.
-const maxProtobuf = 1<<31 - 1
-
-// newExtendedSession creates a session of the file at path whose graph has further outputs.
-func newExtendedSession(path string, added, inputs, outputs []string, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	stat, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	more := repository.MoreOutputs(added)
-	size := stat.Size() + int64(len(more))
-	if size > maxProtobuf {
-		return nil, fmt.Errorf("the file has %d bytes; a model with ZipMap may have at most %d", stat.Size(), maxProtobuf-len(more))
-	}
-	// Paths of external data are relative to the file. Outside Go's heap, the file's bytes are free as soon as it is parsed.
-	if err := options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	block, err := native.Alloc(int(size))
-	if err != nil {
-		return nil, err
-	}
-	data := block.Bytes()
-	_, err = io.ReadFull(file, data[:stat.Size()])
-	copy(data[stat.Size():], more)
-	var session *ort.DynamicAdvancedSession
-	if err == nil {
-		session, err = ort.NewDynamicAdvancedSessionWithONNXData(data, inputs, outputs, options)
-	}
-	return session, errors.Join(err, block.Free())
 }

@@ -59,7 +59,7 @@ var order = []string{"description", "task", "labels", "input.name", "input.width
 	"input.resize_height", "input.crop_offset", "input.shortest_edge", "input.longest_edge", "input.multiple", "input.to_multiple",
 	"input.max_aspect", "input.min_width", "input.stride", "input.rounding", "input.place",
 	"input.inverse", "input.fill", "input.interpolation", "input.decode", "input.color",
-	"input.scale", "input.mean", "input.std", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
+	"input.scale", "input.mean", "input.std", "input.normalize", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
 	"output.classes", "output.masks", "output.mask_space", "output.mask_activation", "output.mask_threshold", "output.keypoints",
 	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range",

@@ -57,6 +57,7 @@ func (in *Input) fill(given func(key string) bool) {
 	fillValue(&in.Interpolation, AreaLinear, given("input.interpolation"))
 	fillValue(&in.Decode, DecodeExact, given("input.decode"))
 	fillValue(&in.Scale, 1, given("input.scale"))
+	fillValue(&in.Normalize, NormalizePacking, given("input.normalize"))
 	fillList(&in.Mean, []float64{0}, given("input.mean"))
 	fillList(&in.Std, []float64{1}, given("input.std"))
 	if in.Resize == FitHeight {

@@ -223,6 +223,7 @@ type Input struct {
 	Scale         float64   `yaml:"scale"`         // default 1
 	Mean          []float64 `yaml:"mean"`          // one value, or one per channel; default 0
 	Std           []float64 `yaml:"std"`           // one value, or one per channel; default 1
+	Normalize     string    `yaml:"normalize"`     // where that is computed: packing (default), graph
 	Layout        string    `yaml:"layout"`        // nchw, nhwc; default: by the shape in the ONNX file, else nchw
 	DType         DType     `yaml:"dtype"`         // default: that of the ONNX file
 	Extra         []Extra   `yaml:"extra"`         // inputs other than the image

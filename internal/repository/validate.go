@@ -39,7 +39,7 @@ const MaxTopK = 1000
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	devicePattern = regexp.MustCompile(`^(auto|cpu|cuda(:[0-9]{1,2})?)$`)
+	devicePattern = regexp.MustCompile(`^(auto|cpu|(cuda|tensorrt)(:[0-9]{1,2})?)$`)
 )
 
 // ValidName reports whether name may name a model: a letter or digit, then up to 127 letters, digits, dots,
@@ -143,7 +143,11 @@ func (in *Input) check(errs *config.Errors) {
 	optional(errs, "input.color", in.Color, ColorRGB, ColorBGR, ColorRGBA, ColorBGRA, ColorGray)
 	optional(errs, "input.layout", in.Layout, "nchw", "nhwc")
 	optional(errs, "input.dtype", string(in.DType), string(Float32), string(Float16), string(Uint8))
+	before := len(*errs)
 	in.checkNumbers(errs)
+	if len(*errs) == before {
+		in.checkNormalize(errs)
+	}
 	in.checkExtra(errs)
 }
 

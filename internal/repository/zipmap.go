@@ -1,7 +1,6 @@
 package repository
 
 import (
-	"encoding/binary"
 	"slices"
 	"strconv"
 )
@@ -81,18 +80,12 @@ func (s *structure) attributeValue(p *parser, number uint64, end int64) error {
 // is given in several parts: lists are joined, so a ModelProto with nothing but a GraphProto with nothing but outputs adds these. An
 // output without a type has the one that ONNX infers.
 func MoreOutputs(names []string) []byte {
-	const graphOutput, valueName = 12, 1
+	const graphOutput = 12
 	var graph []byte
 	for _, name := range names {
 		graph = appendBytes(graph, graphOutput, appendBytes(nil, valueName, []byte(name)))
 	}
 	return appendBytes(nil, modelGraph, graph)
-}
-
-// appendBytes appends a protobuf field with a length.
-func appendBytes(to []byte, number uint64, value []byte) []byte {
-	to = binary.AppendUvarint(to, number<<3|wireBytes)
-	return append(binary.AppendUvarint(to, uint64(len(value))), value...)
 }
 
 // Numbered reports whether the labels are only the numbers of the classes.

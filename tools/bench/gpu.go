@@ -19,6 +19,7 @@ import (
 
 	"fovea/inference"
 	"fovea/internal/float16"
+	"fovea/internal/repository"
 	"fovea/tools/bench/resnet"
 )
 
@@ -86,6 +87,8 @@ func gpuPlan(classifier string) []gpuGroup {
 		{Title: "default", Model: classifier, CUDA: heuristic, Batches: buckets, Layouts: layouts, Images: true},
 		{Title: "default", Model: fp32, CUDA: heuristic, Batches: buckets, Layouts: layouts},
 		{Title: "default", Model: bytes, CUDA: heuristic, Batches: []int{32, 64, 128}, Layouts: layouts[1:], Images: true},
+		{Title: "default", Model: fp16 + graphSuffix, CUDA: heuristic, Batches: []int{32, 64, 128}, Layouts: layouts[1:], Images: true},
+		{Title: "default", Model: fp32 + graphSuffix, CUDA: heuristic, Batches: []int{64}, Layouts: layouts[1:]},
 	}
 	for _, model := range []string{fp16, fp32} {
 		plan = append(plan,
@@ -193,13 +196,21 @@ func earlier(a, b time.Time) time.Time {
 // gpuRows is the number of different rows that the cases cycle through, so that no run repeats the previous one's data.
 const gpuRows = 16
 
-// prepareModels writes the three variants of ResNet-50, its weights for PyTorch, and the input rows of both.
+// prepareModels writes the three variants of ResNet-50, copies of two whose graph normalizes, its weights for PyTorch, and the input rows of both.
 func prepareModels(work string) error {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
 	for _, v := range resnet.Variants {
 		if err := v.Write(work, resnetDefinition(v)); err != nil {
+			return err
+		}
+	}
+	for _, v := range resnet.Variants {
+		if v.Input == repository.Uint8 {
+			continue
+		}
+		if err := writeGraphCopy(work, v); err != nil {
 			return err
 		}
 	}

@@ -104,8 +104,12 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 func (b *groupBench) session() (*onnx.Session, error) {
 	cuda := onnx.CUDAOptions{MemLimit: int64(b.group.CUDA.MemLimit), ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
 		PreferNHWC: b.group.CUDA.PreferNHWC, Pageable: b.group.Pageable}
+	_, file, err := b.definition()
+	if err != nil {
+		return nil, err
+	}
 	return onnx.NewSession(filepath.Join(b.folder, "1", "model.onnx"),
-		onnx.Options{Device: b.device, Threads: runtime.GOMAXPROCS(0), CUDA: cuda})
+		onnx.Options{Device: b.device, Threads: runtime.GOMAXPROCS(0), CUDA: cuda, File: file})
 }
 
 // loop is the plain loop: each instance repeatedly copies rows into its batch and runs it.
@@ -141,7 +145,7 @@ func (b *groupBench) loop(ctx context.Context, sessions []*onnx.Session, l layou
 			})
 		})
 	})
-	if err == nil && size == 8 && b.group.Title == "default" && strings.HasPrefix(b.group.Model, "resnet50") {
+	if err == nil && size == 8 && b.group.Title == "default" && strings.HasPrefix(b.group.Model, "resnet50") && !strings.HasSuffix(b.group.Model, graphSuffix) {
 		err = b.keepOutputs(batches[0])
 	}
 	c.take(s, len(batches), size)

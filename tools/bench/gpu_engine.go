@@ -227,20 +227,28 @@ func (b *groupBench) decoding(ctx context.Context, images [][]byte) (gpuCase, er
 	return c, err
 }
 
-// plan returns the preprocessing of the group's model.
-func (b *groupBench) plan() (*preprocess.Plan, error) {
+// definition returns the definition of the group's model, and its file, whose graph normalizes if the definition says so.
+func (b *groupBench) definition() (repository.Definition, *onnx.File, error) {
 	entry, err := repository.Open(filepath.Dir(b.folder)).Load(b.group.Model)
 	if err != nil {
-		return nil, err
+		return repository.Definition{}, nil, err
 	}
-	s, err := b.session()
+	file, err := onnx.ReadFile(filepath.Join(b.folder, "1", "model.onnx"))
+	if err != nil {
+		return repository.Definition{}, nil, err
+	}
+	definition, err := entry.Definition.Resolve(file.Inputs, file.Outputs)
+	if err == nil && definition.Input.Normalize == repository.NormalizeGraph {
+		err = file.TakePixels(definition.Input)
+	}
+	return definition, file, err
+}
+
+// plan returns the preprocessing of the group's model.
+func (b *groupBench) plan() (*preprocess.Plan, error) {
+	definition, _, err := b.definition()
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
-	definition, err := entry.Definition.Resolve(s.Inputs(), s.Outputs())
-	if err != nil {
-		return nil, err
-	}
-	return preprocess.NewPlan(definition.Input)
+	return preprocess.NewPlan(definition.Input.Packed())
 }

@@ -26,6 +26,21 @@ func resnetDefinition(v resnet.Variant) string {
 		1.0/255, resnet.Mean[0], resnet.Mean[1], resnet.Mean[2], resnet.Std[0], resnet.Std[1], resnet.Std[2])
 }
 
+// graphSuffix marks the copies of models whose graph normalizes.
+const graphSuffix = "-graph"
+
+// writeGraphCopy writes the folder of a variant's copy whose graph normalizes (input.normalize: graph), with the same weights.
+func writeGraphCopy(work string, v resnet.Variant) error {
+	from, to := filepath.Join(work, v.Name), filepath.Join(work, v.Name+graphSuffix)
+	if err := os.MkdirAll(filepath.Join(to, "1"), 0o755); err != nil {
+		return err
+	}
+	definition := strings.Replace(resnetDefinition(v), "input: {", "input: {normalize: graph, ", 1)
+	return errors.Join(os.WriteFile(filepath.Join(to, "model.yaml"), []byte(definition), 0o644),
+		placeFile(filepath.Join(from, "labels.txt"), filepath.Join(to, "labels.txt")),
+		placeFile(filepath.Join(from, "1", "model.onnx"), filepath.Join(to, "1", "model.onnx")))
+}
+
 // repositoryFor creates a repository with one model and adds batch size and instances to its definition. The weights are
 // hard-linked from the model's folder if possible, else copied.
 func repositoryFor(folder, device string, batch int, l layout) (dir string, err error) {

@@ -48,6 +48,11 @@ func TestCaseDefinitionsLoad(t *testing.T) {
 			}
 		}
 	}
+	graph := filepath.Join(work, resnet.Variants[0].Name+graphSuffix)
+	if err := writeGraphCopy(work, resnet.Variants[0]); err != nil {
+		t.Fatal(err)
+	}
+	folders[graph] = false
 	for folder, tested := range folders {
 		for _, simulated := range []string{"", "1"} {
 			t.Setenv("FOVEA_TEST_GPU_SIMULATED", simulated)
@@ -64,6 +69,9 @@ func TestCaseDefinitionsLoad(t *testing.T) {
 			d := entry.Definition
 			if has := d.SelfTest.Image != ""; has != (tested && simulated == "") {
 				t.Errorf("%s: self-test: %t, simulated: %q", folder, has, simulated)
+			}
+			if want := map[bool]string{true: repository.NormalizeGraph, false: repository.NormalizePacking}[folder == graph]; d.Input.Normalize != want {
+				t.Errorf("%s: normalize: %s, want %s", folder, d.Input.Normalize, want)
 			}
 			if d.Batching.MaxSize != 32 || len(d.Instances) != 1 || d.Instances[0].Count != 2 {
 				t.Errorf("%s: batching %+v, instances %+v", folder, d.Batching, d.Instances)

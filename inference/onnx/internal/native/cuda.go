@@ -11,9 +11,13 @@ typedef int (*fovea_host_alloc)(void **, size_t, unsigned int);
 typedef int (*fovea_free_host)(void *);
 typedef int (*fovea_memory)(size_t *, size_t *);
 typedef const char *(*fovea_text)(int);
+typedef int (*fovea_attribute)(int *, int, int);
+typedef int (*fovea_version)(int *);
 
 static int fovea_call_count(void *f, int *n) { return ((fovea_get_count)f)(n); }
 static const char *fovea_call_text(void *f, int code) { return ((fovea_text)f)(code); }
+static int fovea_call_attribute(void *f, int *value, int attribute, int device) { return ((fovea_attribute)f)(value, attribute, device); }
+static int fovea_call_version(void *f, int *version) { return ((fovea_version)f)(version); }
 static int fovea_call_free_host(void *f, void *p) { return ((fovea_free_host)f)(p); }
 
 // The current device is per thread, so each of these selects it in the same C call.
@@ -40,11 +44,13 @@ import (
 // CUDA holds a few functions of the CUDA runtime library (libcudart).
 type CUDA struct {
 	count, setDevice, synchronize, memory, hostAlloc, freeHost, name, text unsafe.Pointer
+
+	lib *Library
 }
 
 // OpenCUDA looks up the functions in a loaded libcudart.
 func OpenCUDA(lib *Library) (*CUDA, error) {
-	c := &CUDA{}
+	c := &CUDA{lib: lib}
 	for name, p := range map[string]*unsafe.Pointer{
 		"cudaGetDeviceCount":    &c.count,
 		"cudaSetDevice":         &c.setDevice,
@@ -84,6 +90,56 @@ func (c *CUDA) FreeMemory(device int) (int64, error) {
 		return 0, c.err("cudaMemGetInfo", code)
 	}
 	return int64(unused), nil
+}
+
+// Hardware is the model of a device, as far as compiled code depends on it.
+type Hardware struct {
+	Major, Minor    int   // compute capability
+	Multiprocessors int   // number of them
+	Memory          int64 // bytes
+}
+
+// The numbers of cudaDeviceAttr.
+const attrMultiprocessors, attrMajor, attrMinor = 16, 75, 76
+
+// Hardware describes a device.
+func (c *CUDA) Hardware(device int) (h Hardware, err error) {
+	get, err := c.lib.symbol("cudaDeviceGetAttribute")
+	if err != nil {
+		return Hardware{}, err
+	}
+	for _, a := range []struct {
+		number int
+		to     *int
+	}{{attrMajor, &h.Major}, {attrMinor, &h.Minor}, {attrMultiprocessors, &h.Multiprocessors}} {
+		var value C.int
+		if code := C.fovea_call_attribute(get, &value, C.int(a.number), C.int(device)); code != 0 {
+			return Hardware{}, c.err("cudaDeviceGetAttribute", code)
+		}
+		*a.to = int(value)
+	}
+	var unused, all C.size_t
+	if code := C.fovea_call_memory(c.setDevice, c.memory, C.int(device), &unused, &all); code != 0 {
+		return Hardware{}, c.err("cudaMemGetInfo", code)
+	}
+	h.Memory = int64(all)
+	return h, nil
+}
+
+// Versions returns the CUDA version that the driver supports, and that of the runtime library, such as 13000.
+func (c *CUDA) Versions() (driver, runtime int, err error) {
+	for name, to := range map[string]*int{"cudaDriverGetVersion": &driver, "cudaRuntimeGetVersion": &runtime} {
+		get, err := c.lib.symbol(name)
+		if err != nil {
+			return 0, 0, err
+		}
+		var version C.int
+		if code := C.fovea_call_version(get, &version); code != 0 {
+			return 0, 0, c.err(name, code)
+		}
+		*to = int(version)
+	}
+	return driver, runtime, nil
 }
 
 // AllocPinned is Alloc with pinned memory, which the GPU reads and writes directly.

@@ -19,7 +19,7 @@ int cudaDeviceSynchronize(void) { return device == 1 ? 700 : 0; }
 int cudaMemGetInfo(size_t *unused, size_t *all) {
 	if (device != 1) return 101;
 	*unused = 3u << 30;
-	*all = 4u << 30;
+	*all = (size_t)4 << 30;
 	return 0;
 }
 int cudaHostAlloc(void **p, size_t size, unsigned flags) {
@@ -31,6 +31,9 @@ int cudaHostAlloc(void **p, size_t size, unsigned flags) {
 }
 int cudaFreeHost(void *p) { free(p); return pinned-- > 0 ? 0 : 1; }
 const char *cudaGetErrorName(int e) { return e == 35 ? "cudaErrorInsufficientDriver" : e == 2 ? "cudaErrorMemoryAllocation" : "cudaErrorInvalidDevice"; }
+int cudaDeviceGetAttribute(int *value, int attribute, int d) { *value = 100 * d + attribute; return d > 1 ? 101 : 0; }
+int cudaDriverGetVersion(int *v) { *v = 13020; return 0; }
+int cudaRuntimeGetVersion(int *v) { *v = 13000; return 0; }
 const char *cudaGetErrorString(int e) { (void)e; return "text of the error"; }
 `
 
@@ -71,6 +74,29 @@ func TestFreeMemoryPerDevice(t *testing.T) {
 	}
 	if _, err := cuda.FreeMemory(7); err == nil || !strings.Contains(err.Error(), "cudaMemGetInfo: CUDA failure 101") {
 		t.Errorf("a device that is not there: %v", err)
+	}
+}
+
+func TestHardwareOfADevice(t *testing.T) {
+	cuda := openRuntime(t)
+	if h, err := cuda.Hardware(1); err != nil || h != (Hardware{175, 176, 116, 4 << 30}) {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if _, err := cuda.Hardware(2); err == nil || !strings.Contains(err.Error(), "cudaDeviceGetAttribute: CUDA failure 101") {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if driver, runtime, err := cuda.Versions(); err != nil || driver != 13020 || runtime != 13000 {
+		t.Errorf("%d, %d, %v", driver, runtime, err)
+	}
+}
+
+func TestVersionOfTensorRT(t *testing.T) {
+	lib := buildLibrary(t, "int getInferLibVersion(void) { return 101303; }")
+	if v, err := lib.InferVersion(); err != nil || v != 101303 {
+		t.Errorf("%d, %v", v, err)
+	}
+	if _, err := buildLibrary(t, "int other;").InferVersion(); err == nil || !strings.Contains(err.Error(), "has no getInferLibVersion") {
+		t.Errorf("another library: %v", err)
 	}
 }
 

@@ -32,6 +32,8 @@ static const char *fovea_ort_version(void *lib) {
 #define FOVEA_RELEASE_STATUS 93
 #define FOVEA_SESSION_OPTIONS_SET_LOAD_CANCELLATION_FLAG 293
 
+static int fovea_infer_version(void *f) { return ((int (*)(void))f)(); }
+
 static void *const *fovea_api(void *lib) {
 	const fovea_api_base *base = fovea_base(lib);
 	return base ? base->GetApi(FOVEA_API_VERSION) : NULL;
@@ -91,6 +93,15 @@ func (l *Library) api() *unsafe.Pointer { return C.fovea_api(l.handle) }
 // CancelLoad cancels the creation of a session with these options, an *OrtSessionOptions. ONNX Runtime checks for that
 // between graph optimization passes and between weights.
 func (l *Library) CancelLoad(options unsafe.Pointer) { C.fovea_cancel_load(l.handle, options) }
+
+// InferVersion returns the version of a loaded libnvinfer, TensorRT, such as 101303 for 10.13.3 (NvInferRuntimeBase.h).
+func (l *Library) InferVersion() (int, error) {
+	f, err := l.symbol("getInferLibVersion")
+	if err != nil {
+		return 0, err
+	}
+	return int(C.fovea_infer_version(f)), nil
+}
 
 func (l *Library) symbol(name string) (unsafe.Pointer, error) {
 	cname := C.CString(name)
