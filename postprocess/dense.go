@@ -87,8 +87,10 @@ type AnomalyMap struct {
 	Score     float64 `json:"score"`
 	Anomalous bool    `json:"anomalous"` // the score reaches the definition's threshold
 	Map       *Map    `json:"map"`       // over the whole image
-	Width     int     `json:"width"`     // of the image
-	Height    int     `json:"height"`
+	// Mask has the pixels that the model finds anomalous, if it has an output of them.
+	Mask   *Mask `json:"mask,omitempty"`
+	Width  int   `json:"width"` // of the image
+	Height int   `json:"height"`
 }
 
 func (*AnomalyMap) prediction() {}
@@ -99,6 +101,10 @@ type dense struct {
 	output   source
 	score    source // of the image
 	hasScore bool
+	flag     source // whether it is anomalous
+	hasFlag  bool
+	mask     source // of anomalous pixels
+	hasMask  bool
 }
 
 func newDense(def repository.Definition, outputs []Tensor) (Decoder, error) {
@@ -116,7 +122,33 @@ func newDense(def repository.Definition, outputs []Tensor) (Decoder, error) {
 			err = fmt.Errorf("output.scores: rows of %q in model.onnx have the shape %v; want one number", d.score.name, full)
 		}
 	}
+	if err == nil {
+		err = d.pickAnomalous(outputs)
+	}
 	return d, err
+}
+
+// pickAnomalous finds the outputs of a model that decides what is anomalous.
+func (d *dense) pickAnomalous(outputs []Tensor) (err error) {
+	flag, mask := d.def.Output.Dense.Anomalous, d.def.Output.Mask.Masks
+	var full []int64
+	if d.hasFlag = flag != ""; d.hasFlag {
+		if d.flag, full, err = pick(outputs, "output.anomalous", flag, repository.MaskTypes()...); err != nil {
+			return err
+		}
+		if len(repository.Squeeze(full, 0)) != 0 {
+			return fmt.Errorf("output.anomalous: rows of %q in model.onnx have the shape %v; want one number", flag, full)
+		}
+	}
+	if d.hasMask = mask != ""; d.hasMask {
+		if d.mask, full, err = pick(outputs, "output.masks", mask, repository.MaskTypes()...); err != nil {
+			return err
+		}
+		if len(repository.Squeeze(full, 2)) != 2 {
+			return fmt.Errorf("output.masks: rows of %q in model.onnx have the shape %v; want [h,w]", mask, full)
+		}
+	}
+	return nil
 }
 
 func (d *dense) trialCheck() TrialCheck { return sameOnly(d.output) }
@@ -160,7 +192,50 @@ func (d *dense) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 	if score != nil {
 		threshold = *score
 	}
-	return &AnomalyMap{high, high >= threshold, m, transform.Width, transform.Height}, nil
+	out := &AnomalyMap{Score: high, Anomalous: high >= threshold, Map: m, Width: transform.Width, Height: transform.Height}
+	if d.hasFlag && score == nil {
+		t, err := d.flag.read(outputs)
+		if err != nil {
+			return nil, err
+		}
+		if elements(t.Shape) != 1 {
+			return nil, unusable(fmt.Errorf("output %q has the shape %v; want one number", t.Name, t.Shape))
+		}
+		out.Anomalous = t.number(0) > 0
+	}
+	if d.hasMask {
+		out.Mask, err = d.anomalous(s, outputs, transform)
+	}
+	return out, err
+}
+
+// anomalous is the mask of the pixels that the model finds anomalous: those whose nearest number is above 0.
+func (d *dense) anomalous(s *scratch, outputs []Tensor, t geometry.Transform) (*Mask, error) {
+	values, shape, err := d.mask.gridOf(&s.floats, outputs, 2)
+	if err != nil {
+		return nil, err
+	}
+	lines, columns := int(shape[0]), int(shape[1])
+	perX, perY := axisOf(t.ScaleX, t.OffsetX, columns, t.InputW), axisOf(t.ScaleY, t.OffsetY, lines, t.InputH)
+	rows := make([]int, t.Height) // where the lines of the pixels begin
+	for y := range rows {
+		rows[y] = clampTo(int(math.Floor(perY.at(y)+0.5)), lines) * columns
+	}
+	var turns []uint32
+	inside := false
+	for x := range t.Width {
+		column := clampTo(int(math.Floor(perX.at(x)+0.5)), columns)
+		for y, row := range rows {
+			if in := values[row+column] > 0; in != inside {
+				inside = in
+				turns = append(turns, uint32(x*t.Height+y))
+			}
+		}
+		if len(turns) > maxRuns {
+			return nil, unusable(errRagged)
+		}
+	}
+	return &Mask{Width: t.Width, Height: t.Height, Runs: runsOf(turns, t.Width*t.Height)}, nil
 }
 
 // overImage returns what of a map over the input lies over the image, at about the map's own resolution. A pixel of the image that the

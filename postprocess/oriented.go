@@ -53,6 +53,8 @@ func (orientation) finish(to *detection, _ []Tensor) (Prediction, error) {
 	for n := 0; len(s.ranking) > 0 && len(out.Boxes) < l.boxes && (!l.suppress || n < l.candidates); n++ {
 		r := s.ranking.pop()
 		c := s.candidates[r.index]
+		// YOLO26's sides may be negative, and are drawn all the same.
+		c.rect = rect{min(c.x1, c.x2), min(c.y1, c.y2), max(c.x1, c.x2), max(c.y1, c.y2)}
 		angle := float64(to.tail.at(int(c.row), 0))
 		if angle-angle != 0 {
 			return nil, notFinite(to.output)

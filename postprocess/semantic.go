@@ -100,7 +100,7 @@ func newSemantic(def repository.Definition, outputs []Tensor) (Decoder, error) {
 	s := &semantic{def: def, numbers: def.Output.Decode == repository.DecodeClassMap}
 	types, rank, want := floatTypes, 3, "[classes,h,w] or [h,w,classes]"
 	if s.numbers {
-		types, rank, want = numberTypes, 2, "[h,w]"
+		types, rank, want = repository.MaskTypes(), 2, "[h,w]"
 	}
 	var full []int64
 	var err error

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"image"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -207,6 +208,45 @@ func TestAnomaliesReachTheThreshold(t *testing.T) {
 	}
 }
 
+// TestAnomaliesThatTheModelDecides: what its outputs of truth values say counts, unless the request has a threshold.
+func TestAnomaliesThatTheModelDecides(t *testing.T) {
+	truths := func(name string, shape []int64, values ...byte) Tensor {
+		return Tensor{Name: name, DType: repository.Bool, Shape: shape, Data: values}
+	}
+	o := repository.Output{Decode: repository.DecodeMap, Name: "m", Scores: "s", Score: 0.5}
+	o.Dense.Anomalous, o.Mask.Masks = "l", "k"
+	low, high := 0.1, 0.9
+	for what, c := range map[string]struct {
+		label   byte
+		request *float64
+		want    bool
+	}{
+		"says so":                          {1, nil, true},
+		"says not, with a score of 0.6":    {0, nil, false},
+		"says so, above the request's":     {1, &high, false},
+		"says not, with a lower threshold": {0, &low, true},
+	} {
+		outputs := []Tensor{tensor("m", []int64{1, 2, 2}, 0.1, 0.2, 0.7, 0.4), tensor("s", []int64{}, 0.6), truths("l", []int64{1}, c.label), truths("k", []int64{1, 2, 2}, 0, 1, 0, 0)}
+		p, err := newDecoder(t, taskDefinition(repository.Anomaly, o), outputs).Decode(outputs, halved, Params{Score: c.request})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := p.(*AnomalyMap)
+		quarter := image.Rect(a.Width/2, 0, a.Width, a.Height/2)
+		if a.Anomalous != c.want || a.Mask.Bounds() != quarter || a.Mask.Area() != quarter.Dx()*quarter.Dy() {
+			t.Errorf("%s: anomalous is %v, want %v; the mask has %d pixels in %v, want %v", what, a.Anomalous, c.want, a.Mask.Area(), a.Mask.Bounds(), quarter)
+		}
+	}
+	for what, bad := range map[string][]Tensor{
+		"a label for each pixel": {tensor("m", []int64{2, 2}, 0, 0, 0, 0), tensor("s", []int64{}, 0), truths("l", []int64{2}, 0, 0), truths("k", []int64{2, 2}, 0, 0, 0, 0)},
+		"a mask of one row":      {tensor("m", []int64{2, 2}, 0, 0, 0, 0), tensor("s", []int64{}, 0), truths("l", []int64{1}, 0), truths("k", []int64{2}, 0, 0)},
+	} {
+		if _, err := New(taskDefinition(repository.Anomaly, o), bad); err == nil {
+			t.Errorf("%s is taken", what)
+		}
+	}
+}
+
 func TestImagesInEveryLayout(t *testing.T) {
 	pixels := [][3]float32{{0, 0, 0}, {1, 0.5, 0}, {0.2, 0.4, 2}, {-1, 1, 1}} // 2×2
 	want := [][3]uint8{{0, 0, 0}, {255, 128, 0}, {51, 102, 255}, {0, 255, 255}}
@@ -303,6 +343,29 @@ func TestTaskDefinitionsThatDoNotFitTheOutputs(t *testing.T) {
 	} {
 		if _, err := New(c.d, c.outputs); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
+		}
+	}
+}
+
+// TestRotatedBoxesWithNegativeSides have the corners of those with the sides' lengths.
+func TestRotatedBoxesWithNegativeSides(t *testing.T) {
+	o := repository.Output{Decode: repository.DecodeRows, Columns: []string{"cx", "cy", "w", "h", "score", "class"}, MaxBoxes: 10, Score: 0.25}
+	d := taskDefinition(repository.OrientedDetection, o)
+	answer := func(w, h float32) *Oriented {
+		outputs := []Tensor{tensor("t", []int64{1, 7}, 60, 50, w, h, 0.9, 0, 0.4)}
+		p, err := newDecoder(t, d, outputs).Decode(outputs, square640, Params{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.(*Oriented)
+	}
+	want := answer(30, 20)
+	if len(want.Boxes) != 1 {
+		t.Fatalf("%+v", want)
+	}
+	for _, sides := range [][2]float32{{-30, 20}, {30, -20}, {-30, -20}} {
+		if got := answer(sides[0], sides[1]); len(got.Boxes) != 1 || got.Boxes[0] != want.Boxes[0] {
+			t.Errorf("%v: %+v, want %+v", sides, got.Boxes, want.Boxes)
 		}
 	}
 }

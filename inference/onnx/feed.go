@@ -17,7 +17,6 @@ import (
 // feedTypes are the element types of tensors that a feed takes and returns: those of batches, and more.
 var feedTypes = func() map[repository.DType]ort.TensorElementDataType {
 	types := maps.Clone(elements)
-	types[repository.Bool] = ort.TensorElementDataTypeBool
 	types[repository.BFloat16] = ort.TensorElementDataTypeBFloat16
 	types[repository.String] = ort.TensorElementDataTypeString
 	return types
@@ -28,10 +27,7 @@ func CanFeed(dtype repository.DType) bool { return feedTypes[dtype] != 0 }
 
 // FeedSize returns the size of an element in bytes; 0 for strings, whose size varies, and for types that CanFeed does not accept.
 func FeedSize(dtype repository.DType) int {
-	switch dtype {
-	case repository.Bool:
-		return 1
-	case repository.BFloat16:
+	if dtype == repository.BFloat16 {
 		return 2
 	}
 	return dtype.Size()

@@ -29,6 +29,7 @@ var elements = map[repository.DType]ort.TensorElementDataType{
 	repository.Int32:   ort.TensorElementDataTypeInt32,
 	repository.Uint64:  ort.TensorElementDataTypeUint64,
 	repository.Int64:   ort.TensorElementDataTypeInt64,
+	repository.Bool:    ort.TensorElementDataTypeBool,
 }
 
 // inputTypes are the element types allowed for inputs.

@@ -41,12 +41,12 @@ func TestOnlySelectedOutputsAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []Info{{Name: "bool", DType: "bool"}, {Name: "sequence", DType: "sequence"}, {Name: "text", DType: "string"}, {Name: "optional", DType: "optional"}, {Name: "float64", DType: repository.Float64}} {
+	for _, want := range []Info{{Name: "bool", DType: repository.Bool}, {Name: "sequence", DType: "sequence"}, {Name: "text", DType: "string"}, {Name: "optional", DType: "optional"}, {Name: "float64", DType: repository.Float64}} {
 		if i := slices.IndexFunc(file.Outputs, func(o Info) bool { return o.Name == want.Name }); i < 0 || file.Outputs[i].DType != want.DType {
 			t.Errorf("%s is not declared as %s: %+v", want.Name, want.DType, file.Outputs)
 		}
 	}
-	for _, names := range [][]string{{"y"}, {"int8", "y"}, {"float64"}, {"int32", "float64", "int8", "y"}} {
+	for _, names := range [][]string{{"y"}, {"int8", "y"}, {"float64"}, {"int32", "float64", "int8", "y"}, {"bool", "y"}} {
 		s := load(t, path, Options{Outputs: names, File: file})
 		b := batchOf(t, s, BatchSpec{Rows: 1})
 		put(b.Input(0, 0), []float32{3, -4})
@@ -58,6 +58,7 @@ func TestOnlySelectedOutputsAreFetched(t *testing.T) {
 		}
 		want := map[string][]byte{
 			"int8":    {6, 0xF8},
+			"bool":    {1, 0},
 			"int32":   binary.NativeEndian.AppendUint32([]byte{6, 0, 0, 0}, 0xFFFFFFF8),
 			"float64": binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, 0x4018000000000000), 0xC020000000000000),
 			"y":       binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, 0x40C00000), 0xC1000000),
@@ -74,12 +75,11 @@ func TestUnsupportedSelectedOutputsAreRefused(t *testing.T) {
 	open(t)
 	path := writeModel(t, doubled())
 	for want, names := range map[string][]string{
-		`output "bool" has elements of bool; allowed: [float16 float32`: {"y", "bool"},
-		`output "sequence" has elements of sequence; allowed`:           {"sequence"},
-		`output "text" has elements of string; allowed`:                 {"text"},
-		`output "optional" has elements of optional; allowed`:           {"optional"},
-		`outputs ["none"] were requested`:                               {"none"},
-		`output "bool" has elements`:                                    nil, // all
+		`output "text" has elements of string; allowed: [bool float16 float32`: {"y", "text"},
+		`output "sequence" has elements of sequence; allowed`:                  {"sequence"},
+		`output "optional" has elements of optional; allowed`:                  {"optional"},
+		`outputs ["none"] were requested`:                                      {"none"},
+		`output "sequence" has elements`:                                       nil, // all
 	} {
 		s, err := NewSession(path, Options{Outputs: names})
 		if err == nil {

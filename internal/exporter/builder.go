@@ -62,7 +62,7 @@ var order = []string{"description", "task", "labels", "input.name", "input.width
 	"input.scale", "input.mean", "input.std", "input.normalize", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
 	"output.classes", "output.masks", "output.mask_space", "output.mask_activation", "output.mask_threshold", "output.keypoints",
-	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range",
+	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range", "output.anomalous",
 	"output.map_threshold", "output.unclip_ratio", "output.dilate", "output.score_mode", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
 	"output.class_thresholds", "output.iou_threshold", "output.nms", "output.class_agnostic", "output.max_candidates", "output.max_boxes",
 	"batching.max_size", "batching.max_delay", "batching.queue", "instances", "warmup", "self_test.image", "self_test.label",
@@ -177,11 +177,20 @@ func (b *builder) finish() (*repository.Inferred, error) {
 	return inferred, nil
 }
 
+// hasNoLabels reports whether the task's answers name no classes.
+func (b *builder) hasNoLabels() bool {
+	switch repository.Task(b.values["task"].text) {
+	case repository.Depth, repository.Anomaly, repository.ImageOutput, repository.Embedding, repository.TextDetection:
+		return true
+	}
+	return false
+}
+
 // origins lists the values in the order of model.yaml.
 func (b *builder) origins() (list []repository.Origin) {
 	if len(b.labels) > 0 {
 		b.values["labels"] = value{labelsFile, b.labelFrom, b.labelsAssumed}
-	} else if b.values["labels"].text == "" && b.values["task"].text != string(repository.TextDetection) {
+	} else if b.values["labels"].text == "" && !b.hasNoLabels() {
 		b.values["labels"] = value{noLabels, "no labels are in the file or next to it, so that classes have numbers only; write " + labelsFile + ", or say labels=…", true}
 	}
 	for _, key := range order {

@@ -70,7 +70,7 @@ func (b *builder) mapOutput() *repository.TensorInfo {
 	}
 	var fits []repository.TensorInfo
 	for _, t := range b.graph.Outputs {
-		if n := len(t.Shape); n >= 3 && n <= 4 && slices.Contains(repository.NumberTypes(), t.DType) && wanted(t.Name) {
+		if n := len(t.Shape); n >= 3 && n <= 4 && slices.Contains(repository.MaskTypes(), t.DType) && wanted(t.Name) {
 			fits = append(fits, t)
 		}
 	}
@@ -154,6 +154,12 @@ func anomalib(b *builder) bool {
 		b.say("output.scores", score.Name, from)
 	}
 	b.say("output.score_threshold", 0.5, "anomalib's scores are normalized")
+	if label := b.outputNamed("pred_label"); label != nil && slices.Contains(repository.MaskTypes(), label.DType) {
+		b.say("output.anomalous", label.Name, from)
+	}
+	if mask := b.outputNamed("pred_mask"); mask != nil && slices.Contains(repository.MaskTypes(), mask.DType) {
+		b.say("output.masks", mask.Name, from)
+	}
 	b.assumed(func() {
 		b.usualSize(256, from)
 		b.stretch(repository.OpenCVLinear, from)

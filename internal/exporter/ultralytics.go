@@ -34,6 +34,10 @@ func ultralytics(b *builder) bool {
 		b.ultralyticsObjects(repository.Pose)
 	case "obb":
 		b.ultralyticsObjects(repository.OrientedDetection)
+	case "semantic":
+		b.ultralyticsSemantic()
+	case "depth":
+		b.ultralyticsDepth()
 	default:
 		b.unsupported(strconv.Quote(task))
 	}

@@ -43,6 +43,39 @@ func (b *builder) ultralyticsObjects(task repository.Task) {
 	b.yoloLimits(0.25, 0.7, usual)
 }
 
+// ultralyticsSemantic sets what SemanticSegmentationPredictor does: the detector's LetterBox, and a map of classes, or of their scores in
+// formats that do not take the best in the graph. One class is 1, and 0 is the background.
+func (b *builder) ultralyticsSemantic() {
+	const usual = "Ultralytics predict()"
+	b.imgsz(640, usual)
+	b.letterbox(usual+" LetterBox", b.stride())
+	out := b.mapOutput()
+	if out == nil {
+		b.fail("none of the outputs is a map of classes, [N,h,w] or [N,classes,h,w]: %s", describeAll(b.graph.Outputs))
+		return
+	}
+	if len(b.labels) == 1 {
+		b.labels, b.labelFrom = []string{"background", b.labels[0]}, b.labelFrom+", after the background"
+	}
+	b.classMapOf(*out)
+}
+
+// ultralyticsDepth sets what DepthPredictor does: a stretch, and a map of depths.
+func (b *builder) ultralyticsDepth() {
+	const usual = "Ultralytics predict()"
+	b.imgsz(640, usual)
+	b.stretch(repository.OpenCVLinear, usual+" LetterBox(scale_fill=True)")
+	b.color(usual)
+	b.unit(usual)
+	b.labels, b.labelsSought = nil, true // a depth has none
+	out := b.mapOutput()
+	if out == nil {
+		b.fail("none of the outputs is a map of depths, [N,h,w] or [N,1,h,w]: %s", describeAll(b.graph.Outputs))
+		return
+	}
+	b.dense(*out, repository.Depth, repository.DecodeMap, shapeOf(*out))
+}
+
 // endToEndWith is endToEnd for boxes with more numbers after the class.
 func (b *builder) endToEndWith(out repository.TensorInfo, after int64) bool {
 	rows, columns := out.Shape[1], out.Shape[2]

@@ -187,7 +187,7 @@ func (d DType) Size() int {
 		return 4
 	case Float16, Int16, Uint16:
 		return 2
-	case Uint8, Int8:
+	case Uint8, Int8, Bool:
 		return 1
 	case Int64, Uint64, Float64:
 		return 8

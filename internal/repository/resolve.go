@@ -212,6 +212,9 @@ func Squeeze(dims []int64, rank int) []int64 {
 // ScoreTypes returns the element types of outputs that hold scores.
 func ScoreTypes() []DType { return []DType{Float32, Float16, Float64} }
 
+// MaskTypes returns the element types of outputs that say of each pixel which class it has, or whether it belongs to something.
+func MaskTypes() []DType { return append(NumberTypes(), Bool) }
+
 // NumberTypes returns the element types of outputs that hold boxes or classes.
 func NumberTypes() []DType {
 	return append(ScoreTypes(), Int64, Int32, Int16, Int8, Uint64, Uint32, Uint16, Uint8)

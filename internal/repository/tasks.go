@@ -77,7 +77,7 @@ const (
 // MaskOutput is how masks of objects are read.
 type MaskOutput struct {
 	// Masks names the output. With mask_space it has masks [n,h,w] or [n,classes,h,w], without it prototypes [m,h,w], whose factors follow
-	// the box and the classes in each row of yolo or rows.
+	// the box and the classes in each row of yolo or rows. Of anomaly it has the pixels that are anomalous, and is optional.
 	Masks      string  `yaml:"masks"`
 	Space      string  `yaml:"mask_space"`      // boxes: box (default) or input; detr: input (default); rows: none (default)
 	Activation string  `yaml:"mask_activation"` // with mask_space: none (default), sigmoid (default of detr)
@@ -98,6 +98,7 @@ type DenseOutput struct {
 	Layout    string    `yaml:"map_layout"` // logits_map, image: nchw, nhwc; default: by the shape
 	Normalize string    `yaml:"normalize"`  // vector: l2 (default), none
 	Range     []float64 `yaml:"range"`      // image: what black and white are; default 0 1
+	Anomalous string    `yaml:"anomalous"`  // anomaly: the output that says whether the image is anomalous; optional
 }
 
 // COCOKeypoints are the points of a person in COCO's annotations, and of models that are trained with it.
@@ -190,6 +191,7 @@ func (d *Definition) checkTask(errs *config.Errors) {
 	} else {
 		onlyWith(errs, "output.normalize", o.Dense.Normalize != "", "task: embedding")
 	}
+	onlyWith(errs, "output.anomalous", o.Dense.Anomalous != "" && d.Task != Anomaly, "task: anomaly")
 	if d.Task != ImageOutput {
 		onlyWith(errs, "output.range", len(o.Dense.Range) > 0, "task: image")
 	} else if r := o.Dense.Range; len(r) != 2 || !(r[0] < r[1]) || max(-r[0], r[1]) > maxFactor {
@@ -203,7 +205,7 @@ func (d *Definition) checkTask(errs *config.Errors) {
 func (d *Definition) checkMasks(errs *config.Errors) {
 	m := &d.Output.Mask
 	if d.Task != InstanceSegmentation {
-		onlyWith(errs, "output.masks", m.Masks != "", "task: instance_segmentation")
+		onlyWith(errs, "output.masks", m.Masks != "" && d.Task != Anomaly, "task: instance_segmentation or anomaly")
 		onlyWith(errs, "output.mask_space", m.Space != "", "task: instance_segmentation")
 		onlyWith(errs, "output.mask_activation", m.Activation != "", "task: instance_segmentation")
 		onlyWith(errs, "output.mask_threshold", m.Threshold != 0, "task: instance_segmentation")
@@ -273,8 +275,12 @@ func (p *PointOutput) check(errs *config.Errors) {
 
 // taskOutputs are the outputs that the tasks of this file read, by their keys.
 func (o *Output) taskOutputs() []namedOutput {
-	return []namedOutput{{"output.masks", o.Mask.Masks, ScoreTypes()}, {"output.points", o.Point.Points, ScoreTypes()},
-		{"output.point_scores", o.Point.Scores, ScoreTypes()}}
+	masks := ScoreTypes()
+	if o.Decode == DecodeMap {
+		masks = MaskTypes()
+	}
+	return []namedOutput{{"output.masks", o.Mask.Masks, masks}, {"output.points", o.Point.Points, ScoreTypes()},
+		{"output.point_scores", o.Point.Scores, ScoreTypes()}, {"output.anomalous", o.Dense.Anomalous, MaskTypes()}}
 }
 
 // rank is the number of dimensions of a row of the output that Name names.
@@ -291,7 +297,10 @@ func (d *Definition) rank() int {
 
 // nameTypes are the element types of the output that Name names.
 func (o *Output) nameTypes() []DType {
-	if o.Decode == DecodeClassMap || o.Decode == DecodeImage {
+	switch o.Decode {
+	case DecodeClassMap:
+		return MaskTypes()
+	case DecodeImage:
 		return NumberTypes()
 	}
 	return ScoreTypes()
