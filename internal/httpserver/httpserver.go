@@ -69,7 +69,16 @@ func Unread(r *http.Request) func() bool {
 	if !ok || r.ProtoMajor > 1 {
 		return nil
 	}
-	return c.unread
+	return func() bool { return c.arrived() > 0 }
+}
+
+// Arrived returns about how many bytes of a request have arrived that net/http has not read yet; 0 where that is not known, as on
+// HTTP/2. With TLS they are counted encrypted.
+func Arrived(r *http.Request) int {
+	if c, ok := r.Context().Value(connectionKey{}).(*framedConn); ok && r.ProtoMajor == 1 {
+		return c.arrived()
+	}
+	return 0
 }
 
 // longBody is the length, in bytes, from which reading a body costs more than another connection.

@@ -10,6 +10,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -73,9 +75,19 @@ func noise(seed uint64, n int) []byte {
 	return data
 }
 
+// v2Servers are what the clients of bench v2 connect to, with their addresses for gRPC.
+type v2Servers struct {
+	serve, against, bare             *server // against: another build of serve; nil: none
+	serveGRPC, againstGRPC, bareGRPC string
+	loop                             *child
+}
+
+// againstPrefix begins the names of the ways to the other build.
+const againstPrefix = "against: "
+
 // v2Ways connects the clients.
-func v2Ways(ctx context.Context, o options, s *server, address string, images [][]byte) (ways []v2Way, closeClients func(), err error) {
-	in, err := v2Input(ctx, s.base, o.Model)
+func v2Ways(ctx context.Context, o options, to v2Servers, images [][]byte) (ways []v2Way, closeClients func(), err error) {
+	in, err := v2Input(ctx, to.serve.base, o.Model)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,36 +103,55 @@ func v2Ways(ctx context.Context, o options, s *server, address string, images []
 	for _, data := range images {
 		imageBodies = append(imageBodies, append(binary.LittleEndian.AppendUint32(nil, uint32(len(data))), data...))
 	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithWriteBufferSize(1<<20))
-	if err != nil {
-		return nil, nil, err
+	conns := map[string]*grpc.ClientConn{}
+	for _, address := range []string{to.serveGRPC, to.againstGRPC, to.bareGRPC} {
+		if conns[address], err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithWriteBufferSize(1<<20)); err != nil {
+			return nil, nil, err
+		}
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections, WriteBufferSize: 1 << 20}}
-	http1 := func(name string, target vegeta.Targeter) v2Way {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections, WriteBufferSize: 1 << 20,
+		DisableCompression: true}} // of responses, which Go's client asks for by itself, unlike those of Triton
+	http1 := func(name string, s *server, target vegeta.Targeter) v2Way {
 		return v2Way{name, func(d time.Duration) (rate, error) {
 			return s.rate(func() (uint64, float64, error) { return closedWith(client, o.Connections, d, target) })
 		}}
 	}
-	calls := func(name string, messages [][]byte) v2Way {
+	calls := func(name string, s *server, address string, messages [][]byte) v2Way {
 		return v2Way{name, func(d time.Duration) (rate, error) {
-			return s.rate(func() (uint64, float64, error) { return v2Calls(ctx, conn, o.Connections, d, messages) })
+			return s.rate(func() (uint64, float64, error) { return v2Calls(ctx, conns[address], o.Connections, d, messages) })
 		}}
 	}
 	view := o.Model + ".image"
-	ways = []v2Way{
-		{inLoop, func(d time.Duration) (rate, error) {
-			o.Duration = d
-			return loopProcess(ctx, "v2-loop", o)
-		}},
-		http1(rawHTTP, v2Bodies(s.base, o.Model, in, rawBodies)),
-		calls(rawGRPC, v2Messages(o.Model, in, rawBodies)),
-		http1(imageV1, targets(s.base+o.route(), images)),
-		http1(imageHTTP, v2Bodies(s.base, view, image, imageBodies)),
-		calls(imageGRPC, v2Messages(view, image, imageBodies)),
+	served := func(prefix string, s *server, address string) []v2Way {
+		return []v2Way{
+			http1(prefix+rawHTTP, s, v2Bodies(s.base, o.Model, in, rawBodies)),
+			calls(prefix+rawGRPC, s, address, v2Messages(o.Model, in, rawBodies)),
+			http1(prefix+imageV1, s, targets(s.base+o.route(), images)),
+			http1(prefix+imageHTTP, s, v2Bodies(s.base, view, image, imageBodies)),
+			calls(prefix+imageGRPC, s, address, v2Messages(view, image, imageBodies)),
+		}
 	}
+	ways = []v2Way{
+		{inLoop, to.loop.loop},
+		http1(bareHTTP, to.bare, v2Bodies(to.bare.base, o.Model, in, rawBodies)),
+		calls(bareGRPC, to.bare, to.bareGRPC, v2Messages(o.Model, in, rawBodies)),
+	}
+	for i, way := range served("", to.serve, to.serveGRPC) {
+		ways = append(ways, way)
+		if to.against != nil {
+			ways = append(ways, served(againstPrefix, to.against, to.againstGRPC)[i])
+		}
+	}
+	wanted, err := regexp.Compile(o.Ways)
+	if err != nil {
+		return nil, nil, err
+	}
+	ways = slices.DeleteFunc(ways, func(w v2Way) bool { return !wanted.MatchString(w.name) })
 	return ways, func() {
 		client.CloseIdleConnections()
-		_ = conn.Close()
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
 	}, nil
 }
 
