@@ -20,7 +20,7 @@ func wanted(text []byte, datatype string) (data []byte, elements int64, numbers 
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil || len(bytes.TrimSpace(text[decoder.InputOffset():])) > 0 {
+	if err := decoder.Decode(&value); err != nil || len(bytes.Trim(text[decoder.InputOffset():], " \t\r\n")) > 0 {
 		return nil, 0, false
 	}
 	if _, ok := value.([]any); !ok {
@@ -68,7 +68,7 @@ func checkNumbers(t *testing.T, text []byte, datatype string) {
 		t.Errorf("%s %s: %v", datatype, text, err)
 	case numbers && err == nil && !bytes.Equal(got, want):
 		t.Errorf("%s %s: %v, want %v", datatype, text, got, want)
-	case !numbers && err == nil && !bytes.ContainsAny(text, "NI,}"): // NaN and infinities are no JSON; other fields may follow
+	case !numbers && err == nil && !bytes.ContainsAny(text, `NI"}`): // NaN and infinities are no JSON; other fields may follow
 		t.Errorf("%s %s was read: %v", datatype, text, got)
 	}
 }
