@@ -35,7 +35,7 @@ type body struct {
 	peeked      []byte // and not returned by Read yet
 	reservation *reservation
 	permitAsked bool
-	arrived     func() int // how many bytes can be read at once, about; 0: unknown
+	arrived     func() int    // how many bytes can be read at once, about; 0: unknown
 	waited      time.Duration // for a read permit
 }
 

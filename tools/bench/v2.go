@@ -19,6 +19,7 @@ const (
 	bareGRPC  = "tensor, bare grpc-go"
 	rawHTTP   = "raw FP32, V2 binary HTTP"
 	rawGRPC   = "raw FP32, V2 gRPC"
+	jsonHTTP  = "JSON FP32, V2 HTTP"
 	imageV1   = "JPEG, POST /v1/models/M/predict"
 	imageHTTP = "JPEG, V2 binary HTTP"
 	imageGRPC = "JPEG, V2 gRPC"
@@ -58,11 +59,15 @@ func v2Bench(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer stop()
-	ways, closeClients, err := v2Ways(ctx, o, to, images)
+	clients, err := v2Connect(ctx, o, to, images)
 	if err != nil {
 		return err
 	}
-	defer closeClients()
+	defer clients.close()
+	ways, err := v2Ways(ctx, o, to, clients)
+	if err != nil {
+		return err
+	}
 	for _, w := range ways {
 		if _, err := w.measure(min(time.Second, o.Duration)); err != nil { // connections and caches
 			return fmt.Errorf("%s: %w", w.name, err)
