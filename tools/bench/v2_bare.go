@@ -133,7 +133,7 @@ func (unparsed) Unmarshal(data mem.BufferSlice, message any) error {
 // Name implements encoding.CodecV2.
 func (unparsed) Name() string { return "proto" }
 
-// startBare runs bareServer in a process of its own.
+// startBare runs bareServer in a separate process.
 func startBare(o options) (s *server, grpcAddress string, err error) {
 	child, err := startChild(o, "v2-bare")
 	if err != nil {

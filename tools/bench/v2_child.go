@@ -18,7 +18,7 @@ type child struct {
 	printed *json.Decoder
 }
 
-// startChild starts a verb in a process of its own, so that neither side's memory or garbage collector affects the other.
+// startChild starts a verb in a separate process, so that neither side's memory or garbage collector affects the other.
 func startChild(o options, verb string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
