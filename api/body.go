@@ -35,6 +35,7 @@ type body struct {
 	peeked      []byte // and not returned by Read yet
 	reservation *reservation
 	permitAsked bool
+	arrived     func() int    // how many bytes can be read at once, about; 0: unknown
 	waited      time.Duration // for a read permit
 }
 
@@ -48,7 +49,8 @@ func (s *Server) open(c *gin.Context, rc *requestContext, limit int64) (*body, e
 	if err != nil {
 		return nil, admission.APIError(err, "body", 0, s.cfg.BodyTimeout)
 	}
-	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, reservation: s.readAhead.reserve()}, nil
+	return &body{admitted: admitted, server: s, ctx: r.Context(), length: r.ContentLength, limit: limit, reservation: s.readAhead.reserve(),
+		arrived: func() int { return httpserver.Arrived(r) }}, nil
 }
 
 // Read implements io.Reader. It fails once the body exceeds its limit, and waits for a read permit after the first block.
@@ -61,10 +63,14 @@ func (b *body) Read(p []byte) (int, error) {
 	if over := b.limit + 1 - b.read; int64(len(p)) > over {
 		p = p[:over]
 	}
-	if b.read < firstBlock {
+	switch {
+	case b.read >= firstBlock:
+		if err := b.awaitReadPermit(); err != nil {
+			return 0, err
+		}
+	case len(p) > firstBlock && b.tryReadPermit():
+	default:
 		p = p[:min(int64(len(p)), firstBlock-b.read)]
-	} else if err := b.awaitReadPermit(); err != nil {
-		return 0, err
 	}
 	n, err := b.admitted.Read(p)
 	b.read += int64(n)
@@ -73,6 +79,24 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, tooLarge(b.limit)
 	}
 	return n, err
+}
+
+// tryReadPermit reports whether the body may be read beyond its first block, which has arrived, without a wait.
+func (b *body) tryReadPermit() bool {
+	if !b.permitAsked && b.arrived() >= firstBlock {
+		b.permitAsked = b.reservation.tryAcquire()
+	}
+	return b.permitAsked
+}
+
+// size is the size of a buffer for a body of expected bytes of which have bytes are read: as much as has arrived, at least.
+func (b *body) size(have, expected int) int {
+	const buffered = 4 << 10 // by net/http
+	size := nextSize(have, expected)
+	if size < expected {
+		size = max(size, min(expected, have+buffered+b.arrived()))
+	}
+	return size
 }
 
 // awaitReadPermit waits until the body may be read beyond its first block. That counts toward the time for the response.

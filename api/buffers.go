@@ -87,10 +87,14 @@ func nextSize(have, expected int) int {
 // readAll reads r to its end into a pooled buffer that grows with the bytes that arrive. hint is the expected length.
 func readAll(r io.Reader, hint int) ([]byte, error) {
 	hint++ // so that EOF is seen without growing
-	b := getBuffer(nextSize(0, hint))
+	size := nextSize
+	if b, ok := r.(*body); ok {
+		size = b.size
+	}
+	b := getBuffer(size(0, hint))
 	for {
 		if len(b) == cap(b) {
-			larger := append(getBuffer(nextSize(cap(b), hint)), b...)
+			larger := append(getBuffer(size(cap(b), hint)), b...)
 			putBuffer(b)
 			b = larger
 		}

@@ -31,7 +31,7 @@ func reader(data []byte) (*Server, *body) {
 	if err != nil {
 		panic(err)
 	}
-	return s, &body{admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: int64(cfg.MaxBodyBytes), reservation: s.readAhead.reserve()}
+	return s, &body{arrived: func() int { return 0 }, admitted: admitted, server: s, ctx: context.Background(), length: int64(len(data)), limit: int64(cfg.MaxBodyBytes), reservation: s.readAhead.reserve()}
 }
 
 // judge checks what holds for every body: bounds, and that errors are the client's.

@@ -368,3 +368,46 @@ func TestReservationExpires(t *testing.T) {
 		})
 	}
 }
+
+// TestBufferOfABodyThatHasArrived: buffers grow with what has arrived, also in the socket, and never with what is announced.
+func TestBufferOfABodyThatHasArrived(t *testing.T) {
+	const length = 1 << 20
+	for name, test := range map[string]struct{ arrived, have, want int }{
+		"nothing is known":                         {0, 0, nextSize(0, length)},
+		"nothing more has arrived":                 {0, 100_000, nextSize(100_000, length)},
+		"more has arrived than the buffer holds":   {500_000, 0, 500_000 + 4<<10},
+		"all has arrived":                          {length, 0, length},
+		"the rest has arrived":                     {length, 100_000, length},
+		"more has arrived: of another request":     {2 * length, 0, length},
+		"less has arrived than the buffer is read": {1, 300_000, nextSize(300_000, length)},
+	} {
+		b := &body{arrived: func() int { return test.arrived }}
+		if got := b.size(test.have, length); got != test.want {
+			t.Errorf("%s: %d bytes, want %d", name, got, test.want)
+		}
+	}
+}
+
+// TestReadPermitOfABodyThatHasArrived: a body whose first block has arrived is read at once, if there is a read permit for it.
+func TestReadPermitOfABodyThatHasArrived(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrived, permits int
+		want             bool
+	}{
+		"the first block has arrived":      {firstBlock, 1, true},
+		"there is no permit":               {firstBlock, 0, false},
+		"less has arrived":                 {firstBlock - 1, 1, false},
+		"it is not known what has arrived": {0, 1, false},
+	} {
+		r := newReadAhead(1 << 30)
+		r.readPermits = test.permits
+		b := &body{reservation: r.reserve(), arrived: func() int { return test.arrived }}
+		if got := b.tryReadPermit(); got != test.want || r.readPermits != test.permits-map[bool]int{true: 1}[got] {
+			t.Errorf("%s: %v, and %d permits are left", name, got, r.readPermits)
+		}
+		b.reservation.release()
+		if r.readPermits != test.permits {
+			t.Errorf("%s: %d permits after the end", name, r.readPermits)
+		}
+	}
+}

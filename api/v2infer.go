@@ -13,6 +13,7 @@ import (
 	"fovea/api/v2http"
 	"fovea/internal/admission"
 	"fovea/internal/apierror"
+	"fovea/internal/httpserver"
 	v2 "fovea/internal/v2"
 
 	"github.com/gin-gonic/gin"
@@ -170,6 +171,7 @@ func writeV2(c *gin.Context, response *v2http.Response) {
 		to = z
 	default:
 		h.Set("Content-Length", strconv.Itoa(response.Size()))
+		httpserver.Together(c.Request, response.Size())
 	}
 	if encoding != "" {
 		h.Set("Content-Encoding", encoding)

@@ -78,7 +78,7 @@ func (s *Server) serveInfer(w http.ResponseWriter, r *http.Request, m *messages)
 	h := w.Header()
 	h.Set("Content-Type", r.Header.Get("Content-Type"))
 	h["Content-Length"] = nil // gRPC has none
-	httpserver.Together(r)
+	httpserver.Together(r, len(message))
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(message); err == nil {
 		grpcstatus.Set(h, http.TrailerPrefix, codes.OK, "")

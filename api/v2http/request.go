@@ -157,7 +157,10 @@ func (p *parser) input() error {
 		case "shape":
 			in.Shape, err = p.shape()
 		case "data":
-			data, err = p.skip()
+			var ok bool
+			if data, ok = p.skipNumbers(); !ok {
+				data, err = p.skip()
+			}
 		case "parameters":
 			err = p.parameters("parameters", func(name string, value any) error { return inputParameter(name, value, &size) })
 		default:

@@ -32,7 +32,7 @@ func (v *values) Read(input, datatype string, elements int64) ([]byte, error) {
 	if err := v.convert(size * elements); err != nil {
 		return nil, err
 	}
-	r := valueReader{scanner: scanner{data: v.json}, input: input, datatype: datatype, write: write, left: elements,
+	r := valueReader{scanner: scanner{data: v.json}, input: input, datatype: datatype, write: write, plain: plains[datatype], size: size, left: elements,
 		data: make([]byte, 0, size*elements), what: "an element of input '" + input + "'"}
 	if r.next() != '[' {
 		return nil, apierror.New(apierror.Malformed, "data of input '%s' is not an array", input)
@@ -51,11 +51,16 @@ type valueReader struct {
 	scanner
 	input, datatype, what string
 	write                 func(data []byte, token string) ([]byte, bool)
+	plain                 plain // nil: none
+	size                  int64 // of an element, in bytes
 	left                  int64 // elements
 	data                  []byte
 }
 
 func (r *valueReader) value() error {
+	if r.plain != nil {
+		r.plainElements()
+	}
 	if r.next() == '[' {
 		return r.list(']', r.value)
 	}

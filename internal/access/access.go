@@ -165,10 +165,11 @@ func (g *Guard) unauthenticated(err *apierror.Error, client netip.Addr, address 
 
 const (
 	// floodPause is how long the response to a flooding address is held back. A client that waits for its responses, on
-	// however many connections, is slowed down to ten requests per second on each.
-	floodPause = 100 * time.Millisecond
-	// maxPaused bounds the requests that are held back at a time, for their memory and connections.
-	maxPaused = 1024
+	// however many connections, is slowed down to two requests per second on each.
+	floodPause = 500 * time.Millisecond
+	// maxPaused bounds the requests that are held back at a time, for their memory: that of as many idle connections. With floodPause it
+	// is 8,192 requests per second.
+	maxPaused = 4096
 )
 
 // HoldBack waits before a request of a flood, whose error has the cause ErrFlood, is responded to. It returns early when ctx ends,

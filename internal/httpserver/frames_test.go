@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -186,3 +187,35 @@ func TestSmallFrames(t *testing.T) {
 type smallReads struct{ io.Reader }
 
 func (s smallReads) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 7_000)]) }
+
+// TestAnnouncedFrameSize: what a client learns about frames bounds the memory of both sides.
+func TestAnnouncedFrameSize(t *testing.T) {
+	const settings, maxFrameSize = 4, 5
+	address := serve(t, func(*http.Server) {})
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+string(frame(settings, 0, 0, ""))); err != nil {
+		t.Fatal(err)
+	}
+	header := make([]byte, frameHeaderSize)
+	if _, err := io.ReadFull(conn, header); err != nil {
+		t.Fatal(err)
+	}
+	values := make([]byte, lengthOf(header))
+	if _, err := io.ReadFull(conn, values); err != nil || header[3] != settings {
+		t.Fatal(header, err)
+	}
+	for ; len(values) > 0; values = values[6:] {
+		if binary.BigEndian.Uint16(values) == maxFrameSize {
+			if n := binary.BigEndian.Uint32(values[2:]); n != maxFrame {
+				t.Errorf("frames of %d bytes are accepted, want %d", n, maxFrame)
+			}
+			return
+		}
+	}
+	t.Error("no size of frames is announced")
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ const (
 	holdSize = 16 << 10
 	// holdUpdates is how long window updates wait for a response to go with. They are also sent when they are half a window.
 	holdUpdates = 20 * time.Millisecond
-	// holdResponse is how long the parts of a response wait for its end; see Together.
+	// holdResponse is how long the parts of a response wait for its end; see Together. The timer may take holdUpdates.
 	holdResponse = time.Millisecond
 )
 
@@ -37,7 +36,8 @@ type frameWriter struct {
 	block   *[holdSize]byte // nil: nothing is held
 	held    []byte          // of block
 	timer   *time.Timer     // flushes held
-	at      time.Time       // when it does
+	set     bool            // the timer will fire; a timer that is set for each response wakes a thread each time
+	at      time.Time       // until when held waits
 	updates [2]int          // bytes in the window updates in held: of the connection, and of streams
 	until   time.Time       // when a response no longer waits for its end
 	frames  frameParser
@@ -50,15 +50,6 @@ func newFrameWriter(c net.Conn) *frameWriter {
 	w.timer = time.AfterFunc(time.Hour, w.expire)
 	w.timer.Stop()
 	return w
-}
-
-// Together has the parts of a response that are about to be written sent at once, if they are small. On HTTP/1 it does nothing.
-func Together(r *http.Request) {
-	if c, ok := r.Context().Value(connectionKey{}).(*framedConn); ok && c.writer != nil {
-		c.writer.mu.Lock()
-		defer c.writer.mu.Unlock()
-		c.writer.until = time.Now().Add(holdResponse)
-	}
 }
 
 // Write implements io.Writer.
@@ -103,7 +94,10 @@ func (w *frameWriter) mayWait(p []byte) bool {
 func (w *frameWriter) hold(p []byte, until time.Time) {
 	if len(w.held) == 0 || until.Before(w.at) {
 		w.at = until
-		w.timer.Reset(time.Until(until))
+	}
+	if !w.set {
+		w.set = true
+		w.timer.Reset(holdUpdates)
 	}
 	if w.block == nil {
 		w.block, _ = holds.Get().(*[holdSize]byte) // never another type
@@ -116,15 +110,21 @@ func (w *frameWriter) hold(p []byte, until time.Time) {
 func (w *frameWriter) expire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.held) == 0 || w.err != nil || time.Now().Before(w.at) {
+	w.set = false
+	if len(w.held) == 0 || w.err != nil {
 		return // another write has taken it along
 	}
-	if _, err := w.flush(nil); errors.Is(err, os.ErrDeadlineExceeded) {
-		w.at = time.Now().Add(holdUpdates)
-		w.timer.Reset(holdUpdates)
-	} else {
-		w.err = err
+	wait := time.Until(w.at)
+	if wait <= 0 {
+		_, err := w.flush(nil)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			w.err = err
+			return
+		}
+		wait = holdUpdates
 	}
+	w.set = true
+	w.timer.Reset(wait)
 }
 
 // flush writes what is held and p, and returns how much of p it has written. The caller holds mu.
@@ -137,7 +137,6 @@ func (w *frameWriter) flush(p []byte) (int, error) {
 		written, err = w.conn.Write(p)
 		n = int64(written)
 	} else {
-		w.timer.Stop()
 		n, err = (&net.Buffers{w.held, p}).WriteTo(w.conn)
 	}
 	w.updates = [2]int{}

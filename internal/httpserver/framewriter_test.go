@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -155,7 +156,8 @@ func TestTogether(t *testing.T) {
 	address := serve(t, func(s *http.Server) {
 		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			Together(r)
+			w.Header().Set("Content-Length", strconv.Itoa(1000*len(r.URL.Path)))
+			Together(r, 1000*len(r.URL.Path))
 			w.WriteHeader(http.StatusOK)
 			_, _ = io.WriteString(w, strings.Repeat(r.URL.Path, 1000))
 			w.Header().Set(http.TrailerPrefix+"End", "yes")
@@ -188,4 +190,29 @@ func TestTogether(t *testing.T) {
 		work.Wait()
 		transport.CloseIdleConnections()
 	}
+}
+
+// A timer that was set for an earlier write does not send what is held back before its time, nor forget it.
+func TestTimerOfAnEarlierWrite(t *testing.T) {
+	s := &sink{}
+	w := newFrameWriter(s)
+	_, _ = w.Write(update(1, 1))
+	header := frame(headersFrame, 4, 1, "header")
+	_, _ = w.Write(header) // takes the update along
+	late := update(1, 2)
+	w.mu.Lock()
+	w.hold(late, time.Now().Add(time.Hour))
+	w.mu.Unlock()
+	w.expire()
+	if got := s.all(); got != string(update(1, 1))+string(header) {
+		t.Errorf("%q is written", got)
+	}
+	w.mu.Lock()
+	w.at = time.Now()
+	w.mu.Unlock()
+	w.expire()
+	if got := s.all(); got != string(update(1, 1))+string(header)+string(late) {
+		t.Errorf("%q is written after its time", got)
+	}
+	w.timer.Stop()
 }

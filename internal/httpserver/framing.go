@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // keptLine is how many bytes are kept of the beginning and of the end of a line: enough for a header's name, the last digits
@@ -35,6 +37,8 @@ type framedConn struct {
 	frames  *frameReader // nil: not HTTP/2, or with TLS
 	writer  *frameWriter // nil: not HTTP/2
 	read    int          // bytes, until they are as many as the preface of HTTP/2
+
+	response heldResponse // on HTTP/1
 }
 
 // Read implements io.Reader.
@@ -67,8 +71,11 @@ func (c *framedConn) Read(p []byte) (int, error) {
 
 // Write implements io.Writer.
 func (c *framedConn) Write(p []byte) (int, error) {
-	if c.writer != nil {
+	switch {
+	case c.writer != nil:
 		return c.writer.Write(p)
+	case c.response.expected:
+		return c.writeHeld(p)
 	}
 	return c.Conn.Write(p)
 }
@@ -81,27 +88,27 @@ func (c *framedConn) CloseWrite() error {
 	return nil
 }
 
-// unread reports whether bytes have arrived that have not been read. It reads nothing from the connection.
-func (c *framedConn) unread() bool {
+// arrived is how many bytes have arrived and not been read, or are encrypted; 0 if that is not known.
+func (c *framedConn) arrived() (n int) {
 	conn := c.Conn
 	if encrypted, ok := conn.(*tlsConn); ok {
 		conn = encrypted.NetConn()
 	}
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
-		return false
+		return 0
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return 0
 	}
-	available := false
 	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		available = err == nil && n > 0
+		n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) // FIONREAD
 	})
-	return err == nil && available
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // part is the part of a request that the next bytes belong to.

@@ -24,6 +24,9 @@ const (
 	streamWindow     = 1 << 20
 	connectionWindow = 2 << 20
 	maxStreams       = 250
+	// maxFrame is the largest frame that is accepted, in bytes. A connection keeps a buffer of the largest one that it has received, and
+	// net/http's client, as in supervise's gateway, one of maxFrame for each open stream, up to 512 KiB.
+	maxFrame = blockSize
 )
 
 // New returns a server for HTTP/1 and HTTP/2, without TLS by prior knowledge; see TLS. read bounds the time to read a request with
@@ -44,6 +47,7 @@ func New(handler http.Handler, read, write time.Duration, log *slog.Logger) *htt
 		Protocols:                    protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              maxFrame,
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			WriteByteTimeout:              idleTimeout,
@@ -69,7 +73,16 @@ func Unread(r *http.Request) func() bool {
 	if !ok || r.ProtoMajor > 1 {
 		return nil
 	}
-	return c.unread
+	return func() bool { return c.arrived() > 0 }
+}
+
+// Arrived returns about how many bytes of a request have arrived that net/http has not read yet; 0 where that is not known, as on
+// HTTP/2. With TLS they are counted encrypted.
+func Arrived(r *http.Request) int {
+	if c, ok := r.Context().Value(connectionKey{}).(*framedConn); ok && r.ProtoMajor == 1 {
+		return c.arrived()
+	}
+	return 0
 }
 
 // longBody is the length, in bytes, from which reading a body costs more than another connection.

@@ -33,6 +33,9 @@ func (s *Server) Infer(ctx context.Context, r *Request) (*Response, error) {
 		return nil, tooLate(apierror.From(err), limit)
 	}
 	response, err := s.infer(ctx, m, r)
+	if end, _ := ctx.Deadline(); err == nil && time.Now().After(end) { // whether the context's timer has fired yet or not
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
 		return nil, tooLate(apierror.From(err), limit)
 	}

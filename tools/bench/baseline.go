@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -34,16 +36,34 @@ func baseline(ctx context.Context, o options, out io.Writer) error {
 }
 
 // tensorLoop is what `bench v2` compares the server with: one goroutine per core copies the tensors in turn to a batch, runs it and
-// copies its outputs. It prints a rate as JSON.
-func tensorLoop(ctx context.Context, o options, out io.Writer) error {
+// copies its outputs. It does that for each duration that it reads, one a line, and prints a rate as JSON.
+func tensorLoop(ctx context.Context, o options, out io.Writer) (err error) {
 	l, err := newLoop(o, nil)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.close()) }()
 	for i := range v2Tensors {
 		l.images = append(l.images, noise(uint64(i), len(l.workers[0].Input(0, 0))))
 	}
-	return l.report(ctx, o.Duration, runTensor, out)
+	if _, err := l.run(ctx, 2*time.Second, runTensor); err != nil { // warm-up
+		return err
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		d, err := time.ParseDuration(lines.Text())
+		if err != nil {
+			return err
+		}
+		r, err := l.run(ctx, d, runTensor)
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(out).Encode(r); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
 }
 
 // report warms the loop up, runs it for d, prints the rate and closes the loop.

@@ -39,6 +39,8 @@ type options struct {
 	GPU         gpuOptions
 	Slow        slowOptions
 	Access      accessOptions
+	Against     string       // another build of the server
+	Ways        string       // a regular expression for the names of the ways to measure
 	Pinned      bool         // the clients have other cores than what is measured
 	cores       *unix.CPUSet // of what is measured; nil: all
 }
@@ -66,7 +68,7 @@ var verbs = map[string]func(context.Context, options, io.Writer) error{
 	"ratio": ratio, "baseline": baseline, "soak": soak,
 	"gpu": gpuBench, "gpu-group": gpuGroupBench,
 	"slow-clients": slowClientsBench, "slow-clients-gateway": slowClientsGateway,
-	"access": accessBench, "v2": v2Bench, "v2-loop": tensorLoop, "predict": predictBench,
+	"access": accessBench, "v2": v2Bench, "v2-loop": tensorLoop, "v2-bare": bareServer, "predict": predictBench,
 }
 
 // comparisons are the verbs with separate flags.
@@ -90,6 +92,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if args[0] == "v2" {
 		model, connections = "mobilenetv2-12-int8", 4
 		flags.BoolVar(&o.Pinned, "pinned", true, "the server and the loop have one core, and the clients the others")
+		flags.StringVar(&o.Against, "against", "", "the binary of another build of the server, which takes turns with it")
+		flags.StringVar(&o.Ways, "ways", "", "measure only ways whose names match this regular expression")
 	}
 	flags.StringVar(&o.Model, "model", model, "model to use")
 	flags.StringVar(&o.Images, "images", "testdata/images", "folder of images")

@@ -65,9 +65,9 @@ func (s *server) usage() (usage, error) { return usageOf(s.cmd.Process.Pid) }
 
 func usageOf(pid int) (usage, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := proc.ReadStat(pid)
+	cpu, err := proc.CPUOf(pid)
 	if err != nil {
-		return usage{}, fmt.Errorf("read the process's CPU time: %w", err)
+		return usage{}, err
 	}
 	memory, err := os.ReadFile(filepath.Join(dir, "statm"))
 	if err != nil {
@@ -76,5 +76,5 @@ func usageOf(pid int) (usage, error) {
 	var size, resident int64 // in pages
 	_, err1 := fmt.Sscan(string(memory), &size, &resident)
 	files, err2 := os.ReadDir(filepath.Join(dir, "fd"))
-	return usage{CPU: stat.CPU(), Resident: resident * int64(os.Getpagesize()), Files: len(files)}, errors.Join(err1, err2)
+	return usage{CPU: cpu, Resident: resident * int64(os.Getpagesize()), Files: len(files)}, errors.Join(err1, err2)
 }

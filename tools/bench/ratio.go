@@ -86,11 +86,11 @@ func latency(o options, top float64, send vegeta.Targeter, out io.Writer) error 
 
 // rate measures the server's process while load runs; load returns the requests sent and the successful ones per second.
 func (s *server) rate(load func() (uint64, float64, error)) (rate, error) {
-	before, err := s.usage()
+	mallocs, err := s.metric("go_memstats_mallocs_total")
 	if err != nil {
 		return rate{}, err
 	}
-	mallocs, err := s.metric("go_memstats_mallocs_total")
+	before, err := s.usage()
 	if err != nil {
 		return rate{}, err
 	}

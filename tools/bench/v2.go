@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"time"
 
@@ -14,8 +15,11 @@ import (
 // The ways to ask for a prediction that `bench v2` compares, in the order of their turns.
 const (
 	inLoop    = "tensor, loop without server"
+	bareHTTP  = "tensor, bare net/http"
+	bareGRPC  = "tensor, bare grpc-go"
 	rawHTTP   = "raw FP32, V2 binary HTTP"
 	rawGRPC   = "raw FP32, V2 gRPC"
+	jsonHTTP  = "JSON FP32, V2 HTTP"
 	imageV1   = "JPEG, POST /v1/models/M/predict"
 	imageHTTP = "JPEG, V2 binary HTTP"
 	imageGRPC = "JPEG, V2 gRPC"
@@ -50,31 +54,29 @@ func v2Bench(ctx context.Context, o options, out io.Writer) error {
 			return err
 		}
 	}
-	addr, err := proc.FreeAddress()
+	to, stop, err := startV2Servers(ctx, o)
 	if err != nil {
 		return err
 	}
-	o.ServeFlags = append(slices.Clone(o.ServeFlags), "--grpc.address="+addr.String())
-	s, err := startServer(ctx, o)
+	defer stop()
+	clients, err := v2Connect(ctx, o, to, images)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	ways, closeClients, err := v2Ways(ctx, o, s, addr.String(), images)
+	defer clients.close()
+	ways, err := v2Ways(ctx, o, to, clients)
 	if err != nil {
 		return err
 	}
-	defer closeClients()
 	for _, w := range ways {
-		if w.name != inLoop {
-			if _, err := w.measure(min(time.Second, o.Duration)); err != nil { // connections and caches
-				return fmt.Errorf("%s: %w", w.name, err)
-			}
+		if _, err := w.measure(min(time.Second, o.Duration)); err != nil { // connections and caches
+			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
-	rounds := map[string][]rate{}
+	rounds, turns := map[string][]rate{}, slices.Clone(ways)
 	for range o.Rounds {
-		for _, w := range ways {
+		slices.Reverse(turns) // so that neither of two neighbors always follows the other
+		for _, w := range turns {
 			r, err := w.measure(o.Duration)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
@@ -86,14 +88,68 @@ func v2Bench(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
+// startV2Servers starts what is measured.
+func startV2Servers(ctx context.Context, o options) (to v2Servers, stop func(), err error) {
+	var started []*server
+	stop = func() {
+		for _, s := range started {
+			s.stop()
+		}
+	}
+	serve := func(binary string) (*server, string) {
+		if err != nil || binary == "" {
+			return nil, ""
+		}
+		var addr *net.TCPAddr
+		if addr, err = proc.FreeAddress(); err != nil {
+			return nil, ""
+		}
+		o.Serve, o.ServeFlags = binary, []string{"--grpc.address=" + addr.String()}
+		var s *server
+		if s, err = startServer(ctx, o); err != nil {
+			return nil, ""
+		}
+		started = append(started, s)
+		return s, addr.String()
+	}
+	to.serve, to.serveGRPC = serve(o.Serve)
+	to.against, to.againstGRPC = serve(o.Against)
+	if err == nil {
+		if to.bare, to.bareGRPC, err = startBare(o); err == nil {
+			started = append(started, to.bare)
+		}
+	}
+	if err == nil {
+		if to.loop, err = startChild(o, "v2-loop"); err == nil {
+			started = append(started, &to.loop.server)
+		}
+	}
+	if err != nil {
+		stop()
+	}
+	return to, stop, err
+}
+
 // v2Summary prints the medians of the CPU times, their ratios to the loop's of the same round, and whether the targets are met.
 func v2Summary(out io.Writer, ways []v2Way, rounds map[string][]rate) {
 	fmt.Fprintf(out, "%-32s %22s %9s %12s %22s\n", "CPU ms per request", "median (min to max)", "requests", "allocations", "of the loop's")
 	for _, w := range ways {
-		fmt.Fprintf(out, "%-32s %22s %7.0f/s %12.0f %22s\n", w.name, pairs.Spread(cpuTimes(rounds[w.name])), pairs.Median(column(rounds[w.name], func(r rate) float64 { return r.PerSecond })),
-			pairs.Median(column(rounds[w.name], func(r rate) float64 { return r.Mallocs })), pairs.Spread(quotients(cpuTimes(rounds[w.name]), cpuTimes(rounds[inLoop]))))
+		list, ofLoop := rounds[w.name], "–"
+		if loop := rounds[inLoop]; loop != nil {
+			ofLoop = pairs.Spread(quotients(cpuTimes(list), cpuTimes(loop)))
+		}
+		fmt.Fprintf(out, "%-32s %22s %7.0f/s %12.0f %22s\n", w.name, pairs.Spread(cpuTimes(list)), pairs.Median(column(list, func(r rate) float64 { return r.PerSecond })),
+			pairs.Median(column(list, func(r rate) float64 { return r.Mallocs })), ofLoop)
+	}
+	for _, w := range ways {
+		if before := rounds[againstPrefix+w.name]; before != nil {
+			fmt.Fprintf(out, "%s, of the other build's: %s\n", w.name, pairs.Spread(quotients(cpuTimes(rounds[w.name]), cpuTimes(before))))
+		}
 	}
 	for _, t := range v2Targets {
+		if rounds[t.way] == nil || rounds[t.to] == nil {
+			continue
+		}
 		judge(out, t.way+" / "+t.to, quotients(cpuTimes(rounds[t.way]), cpuTimes(rounds[t.to])), t.limit)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -73,55 +75,128 @@ func noise(seed uint64, n int) []byte {
 	return data
 }
 
-// v2Ways connects the clients.
-func v2Ways(ctx context.Context, o options, s *server, address string, images [][]byte) (ways []v2Way, closeClients func(), err error) {
-	in, err := v2Input(ctx, s.base, o.Model)
-	if err != nil {
-		return nil, nil, err
+// v2Servers are what the clients of bench v2 connect to, with their addresses for gRPC.
+type v2Servers struct {
+	serve, against, bare             *server // against: another build of serve; nil: none
+	serveGRPC, againstGRPC, bareGRPC string
+	loop                             *child
+}
+
+// againstPrefix begins the names of the ways to the other build.
+const againstPrefix = "against: "
+
+// v2Bench's clients and what they send.
+type v2Clients struct {
+	http          *http.Client
+	conns         map[string]*grpc.ClientConn
+	connections   int
+	model         string
+	in            v2Tensor
+	tensors       [][]byte // raw
+	images        [][]byte
+	encodedImages [][]byte // as elements of BYTES
+}
+
+// v2Connect makes the clients.
+func v2Connect(ctx context.Context, o options, to v2Servers, images [][]byte) (c *v2Clients, err error) {
+	c = &v2Clients{conns: map[string]*grpc.ClientConn{}, connections: o.Connections, model: o.Model, images: images}
+	if c.in, err = v2Input(ctx, to.serve.base, o.Model); err != nil {
+		return nil, err
 	}
 	size := 4
-	for _, n := range in.Shape {
+	for _, n := range c.in.Shape {
 		size *= int(n)
 	}
-	image := v2Tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}}
-	var rawBodies, imageBodies [][]byte
 	for i := range v2Tensors {
-		rawBodies = append(rawBodies, noise(uint64(i), size))
+		c.tensors = append(c.tensors, noise(uint64(i), size))
 	}
 	for _, data := range images {
-		imageBodies = append(imageBodies, append(binary.LittleEndian.AppendUint32(nil, uint32(len(data))), data...))
+		c.encodedImages = append(c.encodedImages, append(binary.LittleEndian.AppendUint32(nil, uint32(len(data))), data...))
 	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithWriteBufferSize(1<<20))
-	if err != nil {
-		return nil, nil, err
+	for _, address := range []string{to.serveGRPC, to.againstGRPC, to.bareGRPC} {
+		if c.conns[address], err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithWriteBufferSize(1<<20)); err != nil {
+			return nil, err
+		}
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections, WriteBufferSize: 1 << 20}}
-	http1 := func(name string, target vegeta.Targeter) v2Way {
-		return v2Way{name, func(d time.Duration) (rate, error) {
-			return s.rate(func() (uint64, float64, error) { return closedWith(client, o.Connections, d, target) })
-		}}
-	}
-	calls := func(name string, messages [][]byte) v2Way {
-		return v2Way{name, func(d time.Duration) (rate, error) {
-			return s.rate(func() (uint64, float64, error) { return v2Calls(ctx, conn, o.Connections, d, messages) })
-		}}
-	}
-	view := o.Model + ".image"
-	ways = []v2Way{
-		{inLoop, func(d time.Duration) (rate, error) {
-			o.Duration = d
-			return loopProcess(ctx, "v2-loop", o)
-		}},
-		http1(rawHTTP, v2Bodies(s.base, o.Model, in, rawBodies)),
-		calls(rawGRPC, v2Messages(o.Model, in, rawBodies)),
-		http1(imageV1, targets(s.base+o.route(), images)),
-		http1(imageHTTP, v2Bodies(s.base, view, image, imageBodies)),
-		calls(imageGRPC, v2Messages(view, image, imageBodies)),
-	}
-	return ways, func() {
-		client.CloseIdleConnections()
+	c.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections, WriteBufferSize: 1 << 20,
+		DisableCompression: true}} // of responses, which Go's client asks for by itself, unlike those of Triton
+	return c, nil
+}
+
+func (c *v2Clients) close() {
+	c.http.CloseIdleConnections()
+	for _, conn := range c.conns {
 		_ = conn.Close()
-	}, nil
+	}
+}
+
+// requests is a way to send requests over HTTP/1.
+func (c *v2Clients) requests(name string, s *server, target vegeta.Targeter) v2Way {
+	return v2Way{name, func(d time.Duration) (rate, error) {
+		return s.rate(func() (uint64, float64, error) { return closedWith(c.http, c.connections, d, target) })
+	}}
+}
+
+// calls is a way to send messages over gRPC.
+func (c *v2Clients) calls(ctx context.Context, name string, s *server, address string, messages [][]byte) v2Way {
+	return v2Way{name, func(d time.Duration) (rate, error) {
+		return s.rate(func() (uint64, float64, error) { return v2Calls(ctx, c.conns[address], c.connections, d, messages) })
+	}}
+}
+
+// served are the ways to a server. prefix begins their names.
+func (c *v2Clients) served(ctx context.Context, prefix string, s *server, address string) []v2Way {
+	view, image := c.model+".image", v2Tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}}
+	return []v2Way{
+		c.requests(prefix+rawHTTP, s, v2Bodies(s.base, c.model, c.in, c.tensors)),
+		c.calls(ctx, prefix+rawGRPC, s, address, v2Messages(c.model, c.in, c.tensors)),
+		c.requests(prefix+jsonHTTP, s, v2JSON(s.base, c.model, c.in, c.tensors)),
+		c.requests(prefix+imageV1, s, targets(s.base+"/v1/models/"+c.model+"/predict", c.images)),
+		c.requests(prefix+imageHTTP, s, v2Bodies(s.base, view, image, c.encodedImages)),
+		c.calls(ctx, prefix+imageGRPC, s, address, v2Messages(view, image, c.encodedImages)),
+	}
+}
+
+// v2Ways are the ways whose names match o.Ways.
+func v2Ways(ctx context.Context, o options, to v2Servers, c *v2Clients) ([]v2Way, error) {
+	wanted, err := regexp.Compile(o.Ways)
+	if err != nil {
+		return nil, err
+	}
+	ways := []v2Way{
+		{inLoop, to.loop.loop},
+		c.requests(bareHTTP, to.bare, v2Bodies(to.bare.base, o.Model, c.in, c.tensors)),
+		c.calls(ctx, bareGRPC, to.bare, to.bareGRPC, v2Messages(o.Model, c.in, c.tensors)),
+	}
+	for i, way := range c.served(ctx, "", to.serve, to.serveGRPC) {
+		ways = append(ways, way)
+		if to.against != nil {
+			ways = append(ways, c.served(ctx, againstPrefix, to.against, to.againstGRPC)[i])
+		}
+	}
+	return slices.DeleteFunc(ways, func(w v2Way) bool { return !wanted.MatchString(w.name) }), nil
+}
+
+// v2JSON sends requests with one tensor of FP32 each as JSON in turn, as Python's json writes its elements.
+func v2JSON(base, model string, in v2Tensor, data [][]byte) vegeta.Targeter {
+	var next atomic.Uint64
+	shape, _ := json.Marshal(in.Shape) // numbers
+	bodies := make([][]byte, len(data))
+	for i, tensor := range data {
+		body := fmt.Appendf(nil, `{"inputs":[{"name":%q,"shape":%s,"datatype":%q,"data":[`, in.Name, shape, in.Datatype)
+		for at := 0; at < len(tensor); at += 4 {
+			if at > 0 {
+				body = append(body, ", "...)
+			}
+			body = strconv.AppendFloat(body, float64(math.Float32frombits(binary.LittleEndian.Uint32(tensor[at:]))), 'f', -1, 64)
+		}
+		bodies[i] = append(body, "]}]}"...)
+	}
+	header := http.Header{"Content-Type": {"application/json"}}
+	return func(t *vegeta.Target) error {
+		*t = vegeta.Target{Method: http.MethodPost, URL: base + "/v2/models/" + model + "/infer", Body: bodies[next.Add(1)%uint64(len(bodies))], Header: header}
+		return nil
+	}
 }
 
 // v2Bodies sends requests with one binary tensor each in turn, and asks for binary outputs.

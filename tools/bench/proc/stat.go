@@ -67,3 +67,14 @@ func OwnCPU() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// CPUOf returns the user and system time of all threads of a process, also of those that have ended, more exactly than Stat: by the
+// process's CPU clock, whose ID is made as clock_getcpuclockid does in glibc (CPUCLOCK_SCHED).
+func CPUOf(pid int) (time.Duration, error) {
+	const sched = 2
+	var at unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|sched), &at); err != nil {
+		return 0, fmt.Errorf("read the CPU clock of process %d: %w", pid, err)
+	}
+	return time.Duration(at.Nano()), nil
+}

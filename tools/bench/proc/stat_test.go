@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -19,5 +20,18 @@ func TestParseStatReadsNamesWithBlanksAndBrackets(t *testing.T) {
 		if _, err := ParseStat([]byte(broken)); err == nil {
 			t.Errorf("%q was read", broken)
 		}
+	}
+}
+
+func TestCPUOf(t *testing.T) {
+	before := OwnCPU()
+	for OwnCPU()-before < 20*time.Millisecond {
+		continue
+	}
+	if got, err := CPUOf(os.Getpid()); err != nil || got < 20*time.Millisecond || got > OwnCPU()+time.Millisecond {
+		t.Errorf("%s, %v; this process has taken %s", got, err, OwnCPU())
+	}
+	if _, err := CPUOf(1 << 22); err == nil { // above the highest process ID
+		t.Error("a process that does not exist has taken time")
 	}
 }
