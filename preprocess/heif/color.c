@@ -176,16 +176,15 @@ static inline uint8_t clip(int v) {
     }                                                                                                                    \
   }
 
-// spread interpolates four times chroma to twice its width: three parts of the nearer value and one of the other.
+// spread interpolates four times chroma to twice its width: three parts of the nearer value and one of the other, but for the first and the
+// last, as libyuv's ScaleRowUp2_Linear does.
 static void spread(const uint16_t *restrict from, int half, uint16_t *restrict to, int width) {
   to[0] = (uint16_t)((from[0] + 2) >> 2);
   for (int x = 0; x + 1 < half; x++) {
     to[2 * x + 1] = (uint16_t)((3 * from[x] + from[x + 1] + 8) >> 4);
     to[2 * x + 2] = (uint16_t)((from[x] + 3 * from[x + 1] + 8) >> 4);
   }
-  if (width % 2 == 0) {
-    to[width - 1] = (uint16_t)((from[half - 1] + 2) >> 2);
-  }
+  to[width - 1] = (uint16_t)((from[half - 1] + 2) >> 2);
 }
 
 SAMPLES(uint8_t)
