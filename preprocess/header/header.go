@@ -64,8 +64,8 @@ type Info struct {
 
 	lossyBytes int // size of a lossy WebP's data
 
-	padded   float64 // pixels of a TIFF's strips or tiles, or of an AVIF's or HEIC's tiles
-	pictures int     // of an AVIF: the most that are decoded for one, its layers
+	padded float64 // pixels of a TIFF's strips or tiles, or of an AVIF's or HEIC's tiles
+	frames int     // of an AVIF: the most that are decoded for one, its layers
 
 	alphaStart, alphaEnd int  // of the body of a lossy WebP's ALPH chunk; 0 without one
 	transparent          bool // a WebP says that it has transparent pixels
@@ -123,7 +123,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 		err = tooLarge // reported even if the image is truncated as well: the client can do more about it
 	}
 	if err == nil {
-		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info), limits.checkTiles(info), limits.checkPictures(info))
+		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info), limits.checkTiles(info), limits.checkLayers(info))
 	}
 	if err != nil {
 		return Info{}, err
@@ -188,7 +188,7 @@ func truncated(f Format) error {
 // Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of
 // 2024. They only need to tell slow images from others.
 var estimates = map[Format]struct{ pixel, byte int64 }{
-	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3}, GIF: {15, 10}, TIFF: {30, 10}, AVIF: {40, 60}, HEIC: {60, 100},
+	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3}, GIF: {15, 10}, TIFF: {30, 10}, AVIF: {15, 100}, HEIC: {20, 200},
 }
 
 // Estimate returns the CPU time that an image in a file of size bytes may take.

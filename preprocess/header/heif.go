@@ -27,7 +27,7 @@ type HEIFImage struct {
 	TileWidth, TileHeight int
 	Columns, Rows         int
 	Tiles                 [][][]byte // data of each tile, in parts of the file
-	Pictures              int        // that a tile holds at most: layers, or hidden ones
+	Frames                int        // that a tile holds at most: layers, or hidden ones
 	// Matrix, Primaries and FullRange are what the file says of the colors (ISO/IEC 23091-2); -1 where it leaves that to the codec.
 	Matrix, Primaries, FullRange int
 
@@ -37,7 +37,7 @@ type HEIFImage struct {
 const (
 	maxHEIFTiles = 4096 // of 64×64 pixels in 16 megapixels; phones make 200 for 50 megapixels
 	minHEIFTile  = 64   // ISO/IEC 23000-22 (MIAF), 7.3.11.4.2
-	maxPictures  = 4    // of an AV1 image item: its layers (AVIF 1.2, 2.3.2.1)
+	maxFrames    = 4    // of an AV1 image item: its layers (AVIF 1.2, 2.3.2.1)
 )
 
 // codedKinds are the types of coded items that are supported.
@@ -60,14 +60,14 @@ func readHEIF(f Format, data []byte) (Info, error) {
 	for _, i := range []*HEIFImage{&file.Color, file.Alpha} {
 		if i != nil {
 			info.padded = max(info.padded, float64(i.TileWidth)*float64(i.TileHeight)*float64(i.Columns)*float64(i.Rows))
-			info.pictures = max(info.pictures, i.Pictures)
+			info.frames = max(info.frames, i.Frames)
 		}
 	}
 	return info, err
 }
 
 // ParseHEIF reads the primary image of an AVIF or a HEIC, and checks that its data is there, its tiles do not overlap and each holds one
-// picture. Errors are *apierror.Error; the result holds the size if that was reached.
+// frame. Errors are *apierror.Error; the result holds the size if that was reached.
 func ParseHEIF(data []byte) (HEIFFile, error) { return parseHEIF(sniff(data), data) }
 
 func parseHEIF(f Format, data []byte) (HEIFFile, error) {
@@ -208,7 +208,7 @@ func (m *heifMeta) readTiles(f Format, img *HEIFImage, whole *heifItem, tiles []
 	if sum > len(m.data) {
 		return corrupt(f, "its tiles overlap")
 	}
-	return img.countPictures(f)
+	return img.countFrames(f)
 }
 
 // grid reads a grid (ISO/IEC 23008-12, 6.6.2.3) and returns its tiles.
@@ -292,9 +292,9 @@ func (file *HEIFFile) readAlpha(m *heifMeta) error {
 	return nil
 }
 
-// checkPictures rejects an image whose layers, which are all decoded, hold more pixels than the limit.
-func (l Limits) checkPictures(info Info) error {
-	if n := max(1, info.pictures); info.weightedPixels()*float64(n) > float64(max(l.pixels(), minPixels)) {
+// checkLayers rejects an image whose layers, which are all decoded, hold more pixels than the limit.
+func (l Limits) checkLayers(info Info) error {
+	if n := max(1, info.frames); info.weightedPixels()*float64(n) > float64(max(l.pixels(), minPixels)) {
 		return apierror.New(apierror.ImageTooLarge, "%s of %d×%d pixels has %d layers; the limit is %s megapixels in all", info.Format, info.Width,
 			info.Height, n, megapixels(l.pixels()))
 	}

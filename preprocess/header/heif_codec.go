@@ -35,11 +35,11 @@ func (img *HEIFImage) configureAV1() error {
 }
 
 const (
-	maxHEVCSets  = 16 // parameter sets; a picture has three
+	maxHEVCSets  = 16 // parameter sets; a frame has three
 	maxHEVCDepth = 12
 )
 
-// configureHEVC reads hvcC (ISO/IEC 14496-15, 8.3.3.1): what the picture is, and its parameter sets.
+// configureHEVC reads hvcC (ISO/IEC 14496-15, 8.3.3.1): what the frame is, and its parameter sets.
 func (img *HEIFImage) configureHEVC() error {
 	broken := corrupt(HEIC, "the configuration of its codec is missing or not valid")
 	if len(img.Config) < 23 {
@@ -71,11 +71,11 @@ func (img *HEIFImage) configureHEVC() error {
 
 // The types of units of HEVC (ITU-T H.265, table 7-1).
 const (
-	hevcLastPicture = 31
-	hevcSPS         = 33
+	hevcLastSlice = 31
+	hevcSPS       = 33
 )
 
-// readSPS reads a sequence parameter set as far as the depth (ITU-T H.265, 7.3.2.2). The picture may be larger than the tile by what fills
+// readSPS reads a sequence parameter set as far as the depth (ITU-T H.265, 7.3.2.2). The frame may be larger than the tile by what fills
 // its last blocks.
 func (img *HEIFImage) readSPS(unit []byte) error {
 	b := bitReader{rest: bytes.ReplaceAll(unit, []byte{0, 0, 3}, []byte{0, 0})}
@@ -100,7 +100,7 @@ func (img *HEIFImage) readSPS(unit []byte) error {
 	case b.short || chroma > 3:
 		return corrupt(HEIC, "its sequence parameter set is not valid")
 	case !fits(w, img.TileWidth) || !fits(h, img.TileHeight):
-		return corrupt(HEIC, "its pictures have %d×%d pixels instead of %d×%d", w, h, img.TileWidth, img.TileHeight)
+		return corrupt(HEIC, "its frames have %d×%d pixels instead of %d×%d", w, h, img.TileWidth, img.TileHeight)
 	case luma > maxHEVCDepth || chroma > 0 && colors != luma:
 		return apierror.New(apierror.UnsupportedFormat, "HEIC with luma of %d and chroma of %d bits is not supported; allowed: 8 to 12 bits, for both", luma, colors)
 	}
@@ -126,9 +126,9 @@ func (b *bitReader) skipProfile(layers int) {
 	}
 }
 
-// countPictures counts the pictures in each tile, which bounds the work of decoding it.
-func (img *HEIFImage) countPictures(f Format) error {
-	img.Pictures = 1
+// countFrames counts the frames in each tile, which bounds the work of decoding it.
+func (img *HEIFImage) countFrames(f Format) error {
+	img.Frames = 1
 	for _, parts := range img.Tiles {
 		data := parts[0]
 		if len(parts) > 1 {
@@ -137,17 +137,17 @@ func (img *HEIFImage) countPictures(f Format) error {
 		var n int
 		var whole bool
 		if f == AVIF {
-			n, whole = av1Pictures(data)
+			n, whole = av1Frames(data)
 		} else {
-			n, whole = hevcPictures(data, int(img.Config[21]&3)+1)
+			n, whole = hevcFrames(data, int(img.Config[21]&3)+1)
 		}
 		switch {
 		case !whole:
 			return truncated(f)
-		case n < 1 || n > maxPictures || f == HEIC && n > 1:
-			return corrupt(f, "an image of it holds %d pictures", n)
+		case n < 1 || n > maxFrames || f == HEIC && n > 1:
+			return corrupt(f, "an image of it holds %d frames", n)
 		}
-		img.Pictures = max(img.Pictures, n)
+		img.Frames = max(img.Frames, n)
 	}
 	return nil
 }
@@ -158,8 +158,8 @@ const (
 	maxAV1Units    = 1 << 13 // a frame may have 4096 tiles, in a unit each
 )
 
-// av1Pictures counts the frames in a temporal unit (AV1 specification, 5.3). It reports whether all units are there.
-func av1Pictures(data []byte) (frames int, whole bool) {
+// av1Frames counts the frames in a temporal unit (AV1 specification, 5.3). It reports whether all units are there.
+func av1Frames(data []byte) (frames int, whole bool) {
 	r := isoReader{rest: data}
 	for units := 0; len(r.rest) > 0; units++ {
 		head := r.u8()
@@ -195,19 +195,19 @@ func (r *isoReader) leb128() int {
 	return 0
 }
 
-// hevcPictures counts the pictures in units with their length before them: slices that say that they are the first.
-func hevcPictures(data []byte, lengthBytes int) (pictures int, whole bool) {
+// hevcFrames counts the frames in units with their length before them: slices that say that they are the first.
+func hevcFrames(data []byte, lengthBytes int) (frames int, whole bool) {
 	r := isoReader{rest: data}
 	for len(r.rest) > 0 {
 		unit := r.bytes(int(r.number(lengthBytes)))
 		if r.short {
-			return pictures, false
+			return frames, false
 		}
-		if len(unit) > 2 && unit[0]>>1&0x3F <= hevcLastPicture && unit[2]&0x80 != 0 {
-			pictures++
+		if len(unit) > 2 && unit[0]>>1&0x3F <= hevcLastSlice && unit[2]&0x80 != 0 {
+			frames++
 		}
 	}
-	return pictures, true
+	return frames, true
 }
 
 // bitReader reads bits, the highest first. Beyond the end they are 0 and short is set.

@@ -9,7 +9,7 @@ import (
 )
 
 // TestFormatsOfTheBuild reads the first bytes of AVIF and HEIC, which are build options: a format that is not built in is named with what to
-// send instead, one that is built in is cut short here.
+// send instead, one that is built in is truncated here.
 func TestFormatsOfTheBuild(t *testing.T) {
 	type outcome struct {
 		code    apierror.Code

@@ -30,7 +30,7 @@ func (file *HEIFFile) transform(i *heifItem, size image.Point) error {
 			file.Crop = crop
 		}
 		if r.short {
-			return corrupt(file.Format, "its property %s is cut short", p.kind)
+			return corrupt(file.Format, "its property %s is truncated", p.kind)
 		}
 	}
 	file.Width, file.Height = file.Crop.Dx(), file.Crop.Dy()
@@ -50,7 +50,7 @@ var (
 func aperture(r isoReader, size image.Point) (image.Rectangle, bool) {
 	var v [8]int64
 	for i := range v {
-		v[i] = int64(int32(r.number(4))) //nolint:gosec // two's complement
+		v[i] = int64(int32(r.number(4)))
 	}
 	if r.short || v[1] <= 0 || v[3] <= 0 || v[5] <= 0 || v[7] <= 0 || v[0]%v[1] != 0 || v[2]%v[3] != 0 {
 		return image.Rectangle{}, false

@@ -6,7 +6,7 @@
 #include "child.h"
 
 static Dav1dContext *decoder;
-static Dav1dPicture picture;
+static Dav1dPicture shown;
 
 static void keep(const uint8_t *data, void *cookie) {
   (void)data;
@@ -39,8 +39,8 @@ static enum fovea_status reason(int error) {
   return FOVEA_CORRUPT;
 }
 
-// next_picture decodes until there is a picture: of several layers, the highest.
-static enum fovea_status next_picture(const uint8_t *data, size_t size) {
+// next_frame decodes until there is a frame: of several layers, the highest.
+static enum fovea_status next_frame(const uint8_t *data, size_t size) {
   Dav1dData in = {0};
   int result = dav1d_data_wrap(&in, data, size, keep, NULL);
   if (result != 0) {
@@ -49,13 +49,13 @@ static enum fovea_status next_picture(const uint8_t *data, size_t size) {
   do {
     result = in.sz > 0 ? dav1d_send_data(decoder, &in) : 0;
     if (result == 0 || result == DAV1D_ERR(EAGAIN)) {
-      const int got = dav1d_get_picture(decoder, &picture);
+      const int got = dav1d_get_picture(decoder, &shown);
       if (got == 0) {
         break;
       }
       // Without data left the second call drains.
       if (got == DAV1D_ERR(EAGAIN) && in.sz == 0) {
-        result = dav1d_get_picture(decoder, &picture);
+        result = dav1d_get_picture(decoder, &shown);
         break;
       }
       result = got == DAV1D_ERR(EAGAIN) ? 0 : got;
@@ -65,24 +65,24 @@ static enum fovea_status next_picture(const uint8_t *data, size_t size) {
   return result == 0 ? FOVEA_OK : reason(result);
 }
 
-enum fovea_status fovea_av1_decode(const uint8_t *data, size_t size, struct fovea_picture *out) {
-  dav1d_picture_unref(&picture);
+enum fovea_status fovea_av1_decode(const uint8_t *data, size_t size, struct fovea_frame *out) {
+  dav1d_picture_unref(&shown);
   dav1d_flush(decoder);
-  const enum fovea_status s = next_picture(data, size);
+  const enum fovea_status s = next_frame(data, size);
   if (s != FOVEA_OK) {
     return s;
   }
   static const enum fovea_chroma chroma[] = {FOVEA_GRAY, FOVEA_420, FOVEA_422, FOVEA_444}; // by enum Dav1dPixelLayout
   for (int i = 0; i < 3; i++) {
-    out->planes[i] = picture.data[i];
-    out->strides[i] = picture.stride[i > 0];
+    out->planes[i] = shown.data[i];
+    out->strides[i] = shown.stride[i > 0];
   }
-  out->width = picture.p.w;
-  out->height = picture.p.h;
-  out->depth = picture.p.bpc;
-  out->chroma = chroma[picture.p.layout];
-  out->matrix = picture.seq_hdr->mtrx;
-  out->primaries = picture.seq_hdr->pri;
-  out->full_range = picture.seq_hdr->color_range;
+  out->width = shown.p.w;
+  out->height = shown.p.h;
+  out->depth = shown.p.bpc;
+  out->chroma = chroma[shown.p.layout];
+  out->matrix = shown.seq_hdr->mtrx;
+  out->primaries = shown.seq_hdr->pri;
+  out->full_range = shown.seq_hdr->color_range;
   return FOVEA_OK;
 }

@@ -40,7 +40,7 @@ static void write_all(const uint8_t *from, size_t n) {
       continue;
     }
     if (put <= 0) {
-      end(FOVEA_REQUEST); // nobody reads
+      end(FOVEA_REQUEST); // no one reads
     }
     from += put;
     n -= (size_t)put;
@@ -70,7 +70,7 @@ static void limit(const struct fovea_request *r) {
 }
 
 // answer writes the wanted pixels of a tile.
-static void answer(const struct fovea_picture *p, const struct fovea_part *part, int alpha) {
+static void answer(const struct fovea_frame *p, const struct fovea_part *part, int alpha) {
   struct fovea_converter c;
   const enum fovea_status s = fovea_converter_open(&c, p, alpha);
   if (s != FOVEA_OK) {
@@ -106,7 +106,7 @@ static enum fovea_status open_codec(const struct fovea_request *r) {
 
 // decode_tile decodes a tile and answers with it.
 static enum fovea_status decode_tile(const struct fovea_request *r, const struct fovea_part *part, const uint8_t *config, const uint8_t *data) {
-  struct fovea_picture p;
+  struct fovea_frame p;
   memset(&p, 0, sizeof p);
   const enum fovea_status s = r->codec == FOVEA_AV1 ? fovea_av1_decode(data, part->bytes, &p)
                                                     : fovea_hevc_decode(config, r->config_bytes, data, part->bytes, &p);

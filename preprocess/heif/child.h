@@ -15,7 +15,7 @@ enum fovea_status {
   FOVEA_OK = 0,
   FOVEA_CORRUPT = 10,     // the data is not valid
   FOVEA_UNSUPPORTED = 11, // valid, and of a kind that is not decoded
-  FOVEA_SIZE = 12,        // the picture has another size than the request says
+  FOVEA_SIZE = 12,        // the frame has another size than the request says
   FOVEA_MEMORY = 13,      // more memory than the limit
   FOVEA_REQUEST = 14,     // the request is not complete
 };
@@ -41,8 +41,8 @@ struct fovea_part {
 
 enum fovea_chroma { FOVEA_GRAY, FOVEA_420, FOVEA_422, FOVEA_444 };
 
-// fovea_picture is a decoded tile, of bytes, or of 16-bit numbers if it has more than 8 bits.
-struct fovea_picture {
+// fovea_frame is a decoded tile, of bytes, or of 16-bit numbers if it has more than 8 bits.
+struct fovea_frame {
   const void *planes[3]; // luma, blue and red differences
   ptrdiff_t strides[3];  // bytes
   int width, height, depth;
@@ -51,15 +51,15 @@ struct fovea_picture {
   int nearest;                       // repeat chroma instead of interpolating it
 };
 
-// Each codec prepares itself, then decodes one tile after another. A picture is valid until the next one.
+// Each codec prepares itself, then decodes one tile after another. A frame is valid until the next one.
 enum fovea_status fovea_av1_open(const struct fovea_request *r);
-enum fovea_status fovea_av1_decode(const uint8_t *data, size_t size, struct fovea_picture *out);
+enum fovea_status fovea_av1_decode(const uint8_t *data, size_t size, struct fovea_frame *out);
 enum fovea_status fovea_hevc_open(const struct fovea_request *r);
-enum fovea_status fovea_hevc_decode(const uint8_t *config, size_t config_bytes, const uint8_t *data, size_t size, struct fovea_picture *out);
+enum fovea_status fovea_hevc_decode(const uint8_t *config, size_t config_bytes, const uint8_t *data, size_t size, struct fovea_frame *out);
 
-// fovea_converter turns a picture's rows into blue, green and red.
+// fovea_converter turns a frame's rows into blue, green and red.
 struct fovea_converter {
-  const struct fovea_picture *picture;
+  const struct fovea_frame *frame;
   int alpha;            // write luma instead
   int y[3], u[3], v[3]; // of blue, green and red, in 1/65536
   int first;            // luma of black
@@ -67,10 +67,10 @@ struct fovea_converter {
   uint16_t *column;     // chroma of a row at its own width
 };
 
-// fovea_converter_open allocates; it is used once per picture and freed by fovea_converter_close.
-enum fovea_status fovea_converter_open(struct fovea_converter *c, const struct fovea_picture *p, int alpha);
+// fovea_converter_open allocates; it is used once per frame and freed by fovea_converter_close.
+enum fovea_status fovea_converter_open(struct fovea_converter *c, const struct fovea_frame *p, int alpha);
 void fovea_converter_close(struct fovea_converter *c);
-// fovea_convert writes the pixels of row y of the picture.
+// fovea_convert writes the pixels of row y of the frame.
 void fovea_convert(struct fovea_converter *c, int y, uint8_t *to);
 
 // fovea_sandbox leaves the process only what decoding takes: reading and writing what is open, memory, and its end.

@@ -33,7 +33,7 @@ static int weights(int matrix, int primaries, double *red, double *blue) {
 static int fixed(double v) { return (int)(v * 65536 + (v < 0 ? -0.5 : 0.5)); }
 
 // set_colors sets what luma and chroma count in each color.
-static enum fovea_status set_colors(struct fovea_converter *c, const struct fovea_picture *p) {
+static enum fovea_status set_colors(struct fovea_converter *c, const struct fovea_frame *p) {
   const double most = (1 << p->depth) - 1, step = 1 << (p->depth - 8);
   const double luma = 255 / (p->full_range ? most : 219 * step), chroma = 255 / (p->full_range ? most : 224 * step);
   c->first = p->full_range ? 0 : (int)(16 * step);
@@ -64,8 +64,8 @@ static enum fovea_status set_colors(struct fovea_converter *c, const struct fove
   return FOVEA_OK;
 }
 
-enum fovea_status fovea_converter_open(struct fovea_converter *c, const struct fovea_picture *p, int alpha) {
-  *c = (struct fovea_converter){.picture = p, .alpha = alpha};
+enum fovea_status fovea_converter_open(struct fovea_converter *c, const struct fovea_frame *p, int alpha) {
+  *c = (struct fovea_converter){.frame = p, .alpha = alpha};
   if (p->depth < 8 || p->depth > max_depth || (p->matrix == 0 && !alpha && p->chroma != FOVEA_444 && p->chroma != FOVEA_GRAY)) {
     return FOVEA_UNSUPPORTED;
   }
@@ -75,7 +75,7 @@ enum fovea_status fovea_converter_open(struct fovea_converter *c, const struct f
       return s;
     }
   } else { // the planes are green, blue and red
-    struct fovea_picture gray = *p;
+    struct fovea_frame gray = *p;
     gray.chroma = FOVEA_GRAY;
     set_colors(c, &gray);
   }
@@ -92,7 +92,7 @@ void fovea_converter_close(struct fovea_converter *c) {
   free(c->column);
 }
 
-static const void *row_of(const struct fovea_picture *p, int plane, int y) { return (const uint8_t *)p->planes[plane] + y * p->strides[plane]; }
+static const void *row_of(const struct fovea_frame *p, int plane, int y) { return (const uint8_t *)p->planes[plane] + y * p->strides[plane]; }
 
 static inline uint8_t clip(int v) {
   v = (v + (1 << 15)) >> 16;
@@ -132,7 +132,7 @@ static inline uint8_t clip(int v) {
   static void colors_##TYPE(const struct fovea_converter *c, const TYPE *restrict y, int width, uint8_t *restrict to) {  \
     const struct fovea_converter k = *c;                                                                                 \
     const uint16_t *restrict us = k.rows[0], *restrict vs = k.rows[1];                                                   \
-    const int middle = 1 << (k.picture->depth - 1);                                                                      \
+    const int middle = 1 << (k.frame->depth - 1);                                                                      \
     for (int x = 0; x < width; x++) {                                                                                    \
       const int luma = (y[x] - k.first) * k.y[0], u = us[x] - middle, v = vs[x] - middle;                                \
       to[3 * x] = clip(luma + u * k.u[0] + v * k.v[0]);                                                                  \
@@ -142,7 +142,7 @@ static inline uint8_t clip(int v) {
   }                                                                                                                      \
   /* chroma_TYPE fills a row of chroma at full width. */                                                                 \
   static void chroma_##TYPE(const struct fovea_converter *c, int plane, int y, uint16_t *to) {                           \
-    const struct fovea_picture *p = c->picture;                                                                          \
+    const struct fovea_frame *p = c->frame;                                                                          \
     const int half = (p->width + 1) / 2, rows = p->chroma == FOVEA_420 ? (p->height + 1) / 2 : p->height;                \
     const int row = p->chroma == FOVEA_420 ? y / 2 : y;                                                                  \
     if (p->chroma == FOVEA_444) {                                                                                        \
@@ -162,7 +162,7 @@ static inline uint8_t clip(int v) {
     spread(c->column, half, to, p->width);                                                                               \
   }                                                                                                                      \
   static void convert_##TYPE(struct fovea_converter *c, int y, uint8_t *to) {                                            \
-    const struct fovea_picture *p = c->picture;                                                                          \
+    const struct fovea_frame *p = c->frame;                                                                          \
     const TYPE *luma = row_of(p, 0, y);                                                                                  \
     if (c->alpha || p->chroma == FOVEA_GRAY) {                                                                           \
       luma_##TYPE(c, luma, p->width, to);                                                                                \
@@ -191,7 +191,7 @@ SAMPLES(uint8_t)
 SAMPLES(uint16_t)
 
 void fovea_convert(struct fovea_converter *c, int y, uint8_t *to) {
-  if (c->picture->depth > 8) {
+  if (c->frame->depth > 8) {
     convert_uint16_t(c, y, to);
   } else {
     convert_uint8_t(c, y, to);

@@ -1,6 +1,6 @@
-// Package heif decodes AVIF and HEIC: their images' AV1 with dav1d, HEVC with libde265, colors by its own code. A decoder runs in a process
-// of its own, which is the program again: it can be stopped at any time and gives back all it took, and what a crafted image makes
-// of a decoder ends there. Neither library can be stopped within a picture.
+// Package heif decodes AVIF and HEIC: their images' AV1 with dav1d, HEVC with libde265, colors by own code. A decoder runs in a separate
+// process, which is the program again: it can be stopped at any time and gives back all it took, and what a crafted image makes
+// of a decoder ends there. Neither library can be stopped within a frame.
 package heif
 
 import (

@@ -235,3 +235,25 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestLimitsGrowWithTheImageAndTheMachine(t *testing.T) {
+	if s := slowness(); s < 1 || s > 1000 {
+		t.Errorf("this machine is %f times slower", s)
+	}
+	small := &header.HEIFImage{BitDepth: 8, Frames: 1, TileWidth: 64, TileHeight: 64}
+	large, deep := *small, *small
+	large.TileWidth, deep.BitDepth = 8192, 10
+	if memoryLimit(&large, 0)-memoryLimit(small, 0) != 10*64*(8192-64) || memoryLimit(&deep, 0)-memoryLimit(small, 0) != 10*64*64 {
+		t.Errorf("limits of memory: %d, %d, %d", memoryLimit(small, 0), memoryLimit(&large, 0), memoryLimit(&deep, 0))
+	}
+	for _, f := range []header.Format{header.AVIF, header.HEIC} {
+		if one, ten := timeLimit(f, small, 1, 0), timeLimit(f, small, 10_000, 0); one < baseTime || ten < one+10_000*64*64*timeDuration(f)*9/10 {
+			t.Errorf("%s: %v for a tile, %v for 10,000", f, one, ten)
+		}
+		if bytes := timeLimit(f, small, 1, 16<<20); bytes < 2*time.Second {
+			t.Errorf("%s: %v for 16 MiB", f, bytes)
+		}
+	}
+}
+
+func timeDuration(f header.Format) time.Duration { return time.Duration(timeLimits[f].pixel) }

@@ -6,7 +6,7 @@
 #include "child.h"
 
 enum {
-  max_unit_type = 31, // of units that hold a picture's data (ITU-T H.265, table 7-1); others are not needed
+  max_unit_type = 31, // of units that hold a frame's data (ITU-T H.265, table 7-1); others are not needed
   config_head = 23    // bytes before the arrays of the hvcC box (ISO/IEC 14496-15, 8.3.3.1.2)
 };
 
@@ -28,7 +28,7 @@ static size_t big_endian(const uint8_t *at, size_t n) {
 }
 
 // push gives the decoder a unit with a length of so many bytes before it. It returns what follows, or NULL if the unit is cut.
-static const uint8_t *push(const uint8_t *at, const uint8_t *stop, size_t prefix, bool only_pictures) {
+static const uint8_t *push(const uint8_t *at, const uint8_t *stop, size_t prefix, bool only_slices) {
   if ((size_t)(stop - at) < prefix) {
     return NULL;
   }
@@ -37,7 +37,7 @@ static const uint8_t *push(const uint8_t *at, const uint8_t *stop, size_t prefix
   if (n > (size_t)(stop - at)) {
     return NULL;
   }
-  if (n >= 2 && (!only_pictures || (at[0] >> 1 & 0x3F) <= max_unit_type)) {
+  if (n >= 2 && (!only_slices || (at[0] >> 1 & 0x3F) <= max_unit_type)) {
     if (de265_push_NAL(decoder, at, (int)n, 0, NULL) != DE265_OK) {
       return NULL;
     }
@@ -92,8 +92,8 @@ static bool damages(de265_error e) {
   }
 }
 
-// decode_picture decodes until there is a picture.
-static enum fovea_status decode_picture(const struct de265_image **image) {
+// decode_frame decodes until there is a frame.
+static enum fovea_status decode_frame(const struct de265_image **image) {
   if (de265_flush_data(decoder) != DE265_OK) {
     return FOVEA_CORRUPT;
   }
@@ -113,7 +113,7 @@ static enum fovea_status decode_picture(const struct de265_image **image) {
   return *image != NULL ? FOVEA_OK : FOVEA_CORRUPT;
 }
 
-enum fovea_status fovea_hevc_decode(const uint8_t *config, size_t config_bytes, const uint8_t *data, size_t size, struct fovea_picture *out) {
+enum fovea_status fovea_hevc_decode(const uint8_t *config, size_t config_bytes, const uint8_t *data, size_t size, struct fovea_frame *out) {
   de265_reset(decoder);
   enum fovea_status s = push_config(config, config_bytes);
   const uint8_t *at = data;
@@ -123,7 +123,7 @@ enum fovea_status fovea_hevc_decode(const uint8_t *config, size_t config_bytes, 
   }
   const struct de265_image *image;
   if (s == FOVEA_OK) {
-    s = decode_picture(&image);
+    s = decode_frame(&image);
   }
   if (s != FOVEA_OK) {
     return s;

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"fovea/internal/apierror"
@@ -44,7 +43,7 @@ type request struct {
 func newRequest(f header.Format, img *header.HEIFImage, alpha bool, parts []part) *request {
 	r := &request{head: C.struct_fovea_request{
 		codec: C.FOVEA_AV1, width: C.uint32_t(img.TileWidth), height: C.uint32_t(img.TileHeight), parts: C.uint32_t(len(parts)),
-		matrix: told(img.Matrix), primaries: told(img.Primaries), full_range: told(img.FullRange),
+		matrix: said(img.Matrix), primaries: said(img.Primaries), full_range: said(img.FullRange),
 	}}
 	if f == header.HEIC {
 		r.head.codec, r.head.config_bytes = C.FOVEA_HEVC, C.uint32_t(len(img.Config))
@@ -62,37 +61,16 @@ func newRequest(f header.Format, img *header.HEIFImage, alpha bool, parts []part
 		r.parts = append(r.parts, C.struct_fovea_part{bytes: C.uint32_t(n), left: C.uint32_t(p.from.Min.X), top: C.uint32_t(p.from.Min.Y),
 			width: C.uint32_t(p.from.Dx()), height: C.uint32_t(p.from.Dy())})
 	}
-	r.head.memory, r.head.cpu_ms = C.uint64_t(memoryLimit(img, bytes)), C.uint32_t(timeLimit(img, len(parts), bytes).Milliseconds())
+	r.head.memory, r.head.cpu_ms = C.uint64_t(memoryLimit(img, bytes)), C.uint32_t(timeLimit(f, img, len(parts), bytes).Milliseconds())
 	return r
 }
 
-// told is what the container says of the colors, or that the stream is to say it.
-func told(v int) C.uint32_t {
+// said is what the container says of the colors, or that the stream is to say it.
+func said(v int) C.uint32_t {
 	if v < 0 {
 		return C.FOVEA_FROM_STREAM
 	}
 	return C.uint32_t(v)
-}
-
-// Limits of a decoder process: twice what the most expensive images of encoders take on a processor of 2024, so that it ends what no encoder
-// makes and no faster processor could do.
-const (
-	baseMemory   = 96 << 20
-	pixelMemory  = 10 // bytes, for samples of one byte
-	baseTime     = 400 * time.Millisecond
-	pixelTime    = 200 * time.Nanosecond
-	byteTime     = 400 * time.Nanosecond
-	maximumLimit = 30 * time.Second
-)
-
-func memoryLimit(img *header.HEIFImage, bytes int) int64 {
-	perSample := int64(1 + min(1, (img.BitDepth-1)/8))
-	return baseMemory + 2*int64(bytes) + pixelMemory*perSample*int64(img.Pictures)*int64(img.TileWidth)*int64(img.TileHeight)
-}
-
-func timeLimit(img *header.HEIFImage, parts, bytes int) time.Duration {
-	pixels := time.Duration(parts) * time.Duration(img.TileWidth) * time.Duration(img.TileHeight) * time.Duration(img.Pictures)
-	return min(maximumLimit, baseTime+pixelTime*pixels+byteTime*time.Duration(bytes))
 }
 
 // process is a running decoder process.
