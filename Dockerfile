@@ -17,6 +17,9 @@ ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 # The model in the image at /models: efficientnet-lite0 or none.
 ARG MODEL=efficientnet-lite0
+# Optional image formats: AVIF=yes|no, HEIC=yes|no. HEIC needs libde265 (LGPL), and HEVC is subject to patents in some countries.
+ARG AVIF=yes
+ARG HEIC=no
 
 # ---- toolchain: the compilers for the target, and the static image codecs with their security updates ----
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS toolchain
@@ -33,13 +36,37 @@ RUN set -eux; \
     if [ "$(dpkg --print-architecture)" = "$TARGETARCH" ]; then cross=g++; else dpkg --add-architecture "$TARGETARCH"; fi; \
     apt-get update; \
     apt-get install -y --no-install-recommends cmake dpkg-dev ninja-build ca-certificates "$cross" \
-      "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH"; \
+      "libjpeg62-turbo-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH"; \
     rm -rf /var/lib/apt/lists/*; \
     ln -s "/usr/lib/$gnu" /opt/target-lib; \
     ln -s "/usr/bin/$gnu-gcc" /usr/local/bin/target-cc; \
     ln -s "/usr/bin/$gnu-g++" /usr/local/bin/target-c++
 
-# ---- opencv: core, imgproc and imgcodecs with JPEG, PNG and WebP, static ----
+# ---- codecs: the shared libraries of the optional formats, with their security updates ----
+FROM toolchain AS codecs
+ARG TARGETARCH
+ARG AVIF
+ARG HEIC
+# hadolint ignore=DL3008
+RUN set -eux; \
+    case "$AVIF$HEIC" in yesyes|yesno|noyes|nono) ;; *) echo "AVIF and HEIC are yes or no" >&2; exit 1 ;; esac; \
+    mkdir -p /out/lib /out/doc; \
+    touch /out/contents.purl /out/tags; \
+    apt-get update; \
+    add() { \
+      apt-get install -y --no-install-recommends "$1-dev:$TARGETARCH"; \
+      package=$(dpkg-query -W -f '${Depends}' "$1-dev:$TARGETARCH" | sed 's/ .*//'); \
+      cp -L /opt/target-lib/"$1".so.? /out/lib/; \
+      mkdir -p "/out/doc/$package"; \
+      cp -L "/usr/share/doc/$package/copyright" "/out/doc/$package/"; \
+      dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' "$package:$TARGETARCH" >>/out/contents.purl; \
+    }; \
+    if [ "$AVIF" = yes ]; then add libdav1d; else printf ,noavif >>/out/tags; fi; \
+    if [ "$HEIC" = yes ]; then add libde265; else printf ,noheic >>/out/tags; fi; \
+    sed -i 's/+/%2B/g' /out/contents.purl; \
+    rm -rf /var/lib/apt/lists/*
+
+# ---- opencv: core and imgproc, static; imgcodecs, which gocv links, without codecs, as Fovea has its own decoders ----
 FROM toolchain AS opencv
 ARG TARGETARCH
 # The source package of the Debian release whose OpenCV the tests link, so that the image behaves as tested.
@@ -66,10 +93,7 @@ RUN set -eux; \
       -DBUILD_LIST=core,imgproc,imgcodecs -DBUILD_SHARED_LIBS=OFF -DENABLE_PIC=ON \
       -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_EXAMPLES=OFF -DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF \
       -DBUILD_JAVA=OFF -DBUILD_opencv_python3=OFF -DBUILD_opencv_python_bindings_generator=OFF -DOPENCV_FORCE_3RDPARTY_BUILD=OFF \
-      -DWITH_JPEG=ON -DBUILD_JPEG=OFF -DJPEG_INCLUDE_DIR=/usr/include -DJPEG_LIBRARY=/opt/target-lib/libjpeg.a \
-      -DWITH_PNG=ON -DBUILD_PNG=OFF -DPNG_PNG_INCLUDE_DIR=/usr/include -DPNG_LIBRARY=/opt/target-lib/libpng16.a \
-      -DWITH_WEBP=ON -DBUILD_WEBP=OFF -DWEBP_INCLUDE_DIR=/usr/include -DWEBP_LIBRARY=/opt/target-lib/libwebp.a \
-      -DBUILD_ZLIB=OFF -DZLIB_INCLUDE_DIR=/usr/include -DZLIB_LIBRARY=/opt/target-lib/libz.a \
+      -DWITH_JPEG=OFF -DWITH_PNG=OFF -DWITH_WEBP=OFF -DBUILD_ZLIB=OFF -DZLIB_INCLUDE_DIR=/usr/include -DZLIB_LIBRARY=/opt/target-lib/libz.a \
       -DWITH_TIFF=OFF -DWITH_OPENEXR=OFF -DWITH_JASPER=OFF -DWITH_OPENJPEG=OFF -DWITH_GDAL=OFF -DWITH_GDCM=OFF \
       -DWITH_IMGCODEC_HDR=OFF -DWITH_IMGCODEC_SUNRASTER=OFF -DWITH_IMGCODEC_PXM=OFF -DWITH_IMGCODEC_PFM=OFF \
       -DWITH_IPP=OFF -DWITH_ITT=OFF -DWITH_OPENCL=OFF -DWITH_LAPACK=OFF -DWITH_EIGEN=OFF -DWITH_TBB=OFF -DWITH_OPENMP=OFF \
@@ -81,10 +105,10 @@ RUN set -eux; \
 RUN set -eux; \
     echo "pkg:deb/debian/opencv@$OPENCV_VERSION?arch=source" >/opt/opencv/contents.purl; \
     dpkg-query -W -f 'pkg:deb/debian/${Package}@${Version}?arch=${Architecture}\n' \
-      "libjpeg62-turbo-dev:$TARGETARCH" "libpng-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH" \
+      "libjpeg62-turbo-dev:$TARGETARCH" "libwebp-dev:$TARGETARCH" "zlib1g-dev:$TARGETARCH" \
       >>/opt/opencv/contents.purl; \
     sed -i 's/+/%2B/g' /opt/opencv/contents.purl; \
-    for library in opencv libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev; do \
+    for library in opencv libjpeg62-turbo-dev libwebp-dev zlib1g-dev; do \
       mkdir -p "/opt/opencv/doc/$library"; \
       if [ "$library" = opencv ]; then cp opencv/LICENSE /opt/opencv/doc/opencv/copyright; \
       elif [ -e "/usr/share/doc/$library/copyright" ]; then cp -L "/usr/share/doc/$library/copyright" "/opt/opencv/doc/$library/"; fi; \
@@ -181,18 +205,21 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 
 # ---- build: the program ----
+# The formats' libraries are looked for in ../lib, as ONNX Runtime is: in an image in /usr/local/lib.
 FROM modules AS build
 COPY --from=opencv /opt/opencv /opt/opencv
+COPY --from=codecs /usr/include/ /usr/include/
+COPY --from=codecs /out/ /opt/codecs/
 COPY . .
 ARG TARGETARCH
 ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
-    codecs="/opt/target-lib/libjpeg.a /opt/target-lib/libpng16.a /opt/target-lib/libwebp.a /opt/target-lib/libz.a"; \
+    codecs="/opt/target-lib/libjpeg.a /opt/target-lib/libwebp.a /opt/target-lib/libz.a $(find /opt/codecs/lib -name '*.so.*' | sort | xargs)"; \
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CXX=target-c++ \
     CGO_CXXFLAGS='-std=c++11 -O2 -ffunction-sections -fdata-sections' CGO_CPPFLAGS=-I/opt/opencv/include/opencv4 \
     CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \
-    go build -trimpath -buildvcs=false -tags customenv,gocv_specific_modules,grpcnotrace,netgo,osusergo,nomsgpack \
-      -ldflags "-s -w -X main.version=$VERSION" -o /out/serve ./cmd/serve; \
+    go build -trimpath -buildvcs=false -tags "customenv,gocv_specific_modules,grpcnotrace,netgo,osusergo,nomsgpack$(cat /opt/codecs/tags)" \
+      -ldflags "-s -w -X main.version=$VERSION -extldflags=-Wl,-rpath,\$ORIGIN/../lib" -o /out/serve ./cmd/serve; \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false -o /out/sbom ./tools/sbom
 
 FROM modules AS build-supervise
@@ -208,10 +235,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 # ---- contents: an SBOM in CycloneDX for each target ----
 FROM build AS contents-cpu
 RUN --mount=from=rootfs-cpu,source=/rootfs,target=/rootfs --mount=from=onnxruntime,source=/out,target=/onnxruntime \
-    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
+    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /opt/codecs/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
 FROM build AS contents-cuda
 RUN --mount=from=rootfs-cuda,source=/rootfs,target=/rootfs --mount=from=onnxruntime-cuda,source=/out,target=/onnxruntime \
-    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
+    /out/sbom /out/serve /rootfs/var/lib/dpkg/status.d /opt/opencv/contents.purl /opt/codecs/contents.purl /onnxruntime/contents.purl >/out/sbom.cdx.json
 
 FROM build-supervise AS contents-supervise
 RUN --mount=from=rootfs-supervise,source=/rootfs,target=/rootfs \
@@ -226,7 +253,7 @@ COPY --from=contents-cuda /out/sbom.cdx.json /
 FROM build AS contents-programs
 RUN --mount=from=build-supervise,source=/out,target=/others --mount=from=onnxruntime,source=/out,target=/onnxruntime set -eux; \
     mkdir /out/contents; \
-    /out/sbom /out/serve /opt/opencv/contents.purl /onnxruntime/contents.purl >/out/contents/serve.cdx.json; \
+    /out/sbom /out/serve /opt/opencv/contents.purl /opt/codecs/contents.purl /onnxruntime/contents.purl >/out/contents/serve.cdx.json; \
     for program in supervise loadtest; do /out/sbom "/others/$program" >"/out/contents/$program.cdx.json"; done
 
 FROM scratch AS programs
@@ -235,6 +262,8 @@ COPY --from=build-supervise /out/supervise /out/loadtest /bin/
 COPY --from=onnxruntime /out/lib/ /lib/
 COPY --from=onnxruntime /out/doc/ /share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /share/doc/
+COPY --from=codecs /out/lib/ /lib/
+COPY --from=codecs /out/doc/ /share/doc/
 COPY --from=contents-programs /out/contents/ /share/sbom/
 
 # ---- the images: no shell, no package manager, only files that are run or read ----
@@ -292,6 +321,8 @@ COPY --from=rootfs-cuda /rootfs/ /
 COPY --from=onnxruntime-cuda /out/lib/ /usr/lib/fovea/
 COPY --from=onnxruntime-cuda /out/doc/ /usr/share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
+COPY --from=codecs /out/lib/ /usr/local/lib/
+COPY --from=codecs /out/doc/ /usr/share/doc/
 COPY --from=model /models/ /models/
 COPY --from=contents-cuda /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/
@@ -319,6 +350,8 @@ COPY --from=rootfs-cpu /rootfs/ /
 COPY --from=onnxruntime /out/lib/ /usr/lib/fovea/
 COPY --from=onnxruntime /out/doc/ /usr/share/doc/onnxruntime/
 COPY --from=opencv /opt/opencv/doc/ /usr/share/doc/
+COPY --from=codecs /out/lib/ /usr/local/lib/
+COPY --from=codecs /out/doc/ /usr/share/doc/
 COPY --from=model /models/ /models/
 COPY --from=contents-cpu /out/sbom.cdx.json /usr/share/fovea/
 COPY --from=build /out/serve /usr/local/bin/

@@ -26,7 +26,7 @@ var document = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 	if err != nil {
 		panic(err)
 	}
-	for _, media := range []string{"image/jpeg", "image/png", "image/webp", "image/bmp", "application/openmetrics-text", "text/html", "text/javascript", "text/css", "image/svg+xml"} {
+	for _, media := range []string{"image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff", "image/avif", "image/heic", "image/heif", "application/openmetrics-text", "text/html", "text/javascript", "text/css", "image/svg+xml"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.FileBodyDecoder)
 	}
 	return doc, router

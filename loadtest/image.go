@@ -13,7 +13,7 @@ import (
 // maxBytes bounds the images, and the bodies, in memory.
 const maxBytes = 1 << 30
 
-var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 
 // Image is a file to send.
 type Image struct {

@@ -10,6 +10,7 @@ import (
 	"fovea/preprocess/bmp"
 	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
+	"fovea/preprocess/heif"
 	"fovea/preprocess/png"
 	"fovea/preprocess/tiff"
 	"fovea/preprocess/webp"
@@ -51,6 +52,8 @@ func (img *Image) decodeAlpha(ctx context.Context, data []byte, info header.Info
 		opaque, err = gif.DecodeAlpha(ctx, data, pixels, w, h)
 	case header.TIFF:
 		opaque, err = tiff.DecodeAlpha(ctx, data, pixels, w, h)
+	case header.AVIF, header.HEIC:
+		opaque, err = heif.DecodeAlpha(ctx, data, pixels, w, h)
 	default:
 		opaque, err = png.DecodeAlpha(ctx, data, pixels, w, h)
 	}

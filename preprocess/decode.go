@@ -13,6 +13,7 @@ import (
 	"fovea/preprocess/geometry"
 	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
+	"fovea/preprocess/heif"
 	"fovea/preprocess/jpeg"
 	"fovea/preprocess/png"
 	"fovea/preprocess/tiff"
@@ -127,6 +128,8 @@ func (img *Image) fill(ctx context.Context, data []byte, info header.Info, p *Pl
 		return gif.Decode(ctx, data, pixels, w, h)
 	case header.TIFF:
 		return tiff.Decode(ctx, data, pixels, w, h)
+	case header.AVIF, header.HEIC:
+		return heif.Decode(ctx, data, pixels, w, h)
 	}
 	columns := p.resampling(img, w, h).sourceRect()
 	return jpeg.Decode(ctx, header.Chunk(data, info), img.size.Shrink, pixels, w, h, columns.Min.X, columns.Max.X)

@@ -15,7 +15,7 @@ assert images, "no images in FOVEA_IMAGES"
 image = st.sampled_from(images)
 
 # Any image type may hold any format: the server goes by the bytes.
-for media_type in ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream"):
+for media_type in ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff", "image/avif", "image/heic", "image/heif", "application/octet-stream"):
     schemathesis.openapi.media_type(media_type, image)
 schemathesis.openapi.format("image-base64", image.map(lambda p: base64.b64encode(p).decode()))
 schemathesis.openapi.format("binary", image)

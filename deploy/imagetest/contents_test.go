@@ -74,7 +74,7 @@ func file(t *testing.T, image, name string) []byte {
 
 // TestOnlyExpectedFiles checks the image for unexpected kinds of file.
 func TestOnlyExpectedFiles(t *testing.T) {
-	allowed := regexp.MustCompile(`^(usr/local/bin/(serve|supervise)|usr/lib/fovea/[^/]+\.so|usr/lib/[a-z0-9_]+-linux-gnu/[^/]+\.so(\.\d+)*|` +
+	allowed := regexp.MustCompile(`^(usr/local/bin/(serve|supervise)|usr/lib/fovea/[^/]+\.so|usr/local/lib/libdav1d\.so\.\d+|usr/lib/[a-z0-9_]+-linux-gnu/[^/]+\.so(\.\d+)*|` +
 		`usr/lib(64)?/ld-linux-[^/]+|lib|lib64|models/.*|usr/share/(doc|fovea)/.*|var/lib/dpkg/status\.d/.*|` +
 		`etc/(os-release|passwd|group|ssl/certs/ca-certificates\.crt))$`)
 	// Docker creates these in every container.
@@ -205,10 +205,10 @@ func TestBillOfMaterials(t *testing.T) {
 		}
 		listed = append(listed, c.PURL)
 	}
-	want := []string{ // prefixes of package URLs: Go, the C library, static libraries
+	want := []string{ // prefixes of package URLs: Go, the C library, other libraries
 		"pkg:golang/stdlib@1.26", "pkg:golang/gocv.io/x/gocv@v", "pkg:golang/github.com/yalue/onnxruntime_go@v",
 		"pkg:golang/github.com/gin-gonic/gin@v", "pkg:deb/debian/opencv@4.", "pkg:deb/debian/libjpeg62-turbo-dev@",
-		"pkg:deb/debian/libpng-dev@", "pkg:deb/debian/libwebp-dev@", "pkg:deb/debian/zlib1g-dev@", "pkg:pypi/onnxruntime@1.",
+		"pkg:deb/debian/libdav1d6@", "pkg:deb/debian/libwebp-dev@", "pkg:deb/debian/zlib1g-dev@", "pkg:pypi/onnxruntime@1.",
 	}
 	for name := range contents(t, cpuImage) {
 		if dir, base := path.Split(name); dir == "var/lib/dpkg/status.d/" && base != "" {

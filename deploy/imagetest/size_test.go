@@ -21,6 +21,7 @@ var parts = []struct {
 	{"ONNX Runtime, CUDA provider", regexp.MustCompile(`^usr/lib/fovea/libonnxruntime_providers_cuda`)},
 	{"ONNX Runtime", regexp.MustCompile(`^usr/lib/fovea/`)},
 	{"CUDA and cuDNN", regexp.MustCompile(`^usr/lib/[^/]+-linux-gnu/lib(cu|nvrtc)`)},
+	{"dav1d", regexp.MustCompile(`^usr/local/lib/libdav1d`)},
 	{"C and C++ libraries", regexp.MustCompile(`^usr/lib`)},
 	{"default model", regexp.MustCompile(`^models/`)},
 	{"CA certificates", regexp.MustCompile(`^etc/ssl/`)},
@@ -57,7 +58,7 @@ func sizes(t *testing.T, image string) (byPart map[string]int64, total int64) {
 }
 
 func TestSizeOfCPUImage(t *testing.T) {
-	if _, total := sizes(t, cpuImage); total > 120*megabyte {
-		t.Errorf("the image has %d MB; want at most 120", total/megabyte)
+	if _, total := sizes(t, cpuImage); total > 90*megabyte {
+		t.Errorf("the image has %d MB; want at most 90", total/megabyte)
 	}
 }

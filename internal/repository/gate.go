@@ -82,8 +82,8 @@ func (d *Definition) checkGate(errs *config.Errors) {
 	}
 }
 
-// imageExtensions are those of the formats that the server decodes, in lower case.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+// imageExtensions are those of the formats that the server decodes, in lower case. A server may be built without the last ones.
+var imageExtensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 
 // IsImage reports whether a file's name is that of an image.
 func IsImage(name string) bool {

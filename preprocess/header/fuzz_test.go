@@ -2,6 +2,7 @@ package header
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -26,6 +27,19 @@ func FuzzRead(f *testing.F) {
 	for _, file := range others {
 		f.Add(sample(f, filepath.Base(file)))
 	}
+	for _, pattern := range []string{"../testdata/heif/*.avif", "../testdata/heif/*.heic"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
@@ -43,6 +57,9 @@ func FuzzRead(f *testing.F) {
 		}
 		if info.Format == TIFF {
 			everySegment(t, data)
+		}
+		if info.Format == AVIF || info.Format == HEIC {
+			everyTile(t, data, info)
 		}
 		if info.Format != WebP {
 			return
@@ -65,6 +82,29 @@ func everySegment(t *testing.T, data []byte) {
 	}
 	if file.Compression != TIFFPlain && sum > len(data) {
 		t.Fatalf("segments of %d bytes in a file of %d", sum, len(data))
+	}
+}
+
+// everyTile reads the tiles of an AVIF or a HEIC that was accepted.
+func everyTile(t *testing.T, data []byte, info Info) {
+	file, err := ParseHEIF(data)
+	if err != nil || file.Width != info.Width || file.Height != info.Height || file.Format != info.Format {
+		t.Fatal(file.Width, file.Height, err)
+	}
+	for _, img := range []*HEIFImage{&file.Color, file.Alpha} {
+		if img == nil {
+			continue
+		}
+		sum := 0
+		for _, parts := range img.Tiles {
+			for _, p := range parts {
+				sum += len(p)
+			}
+		}
+		covered := img.Columns*img.TileWidth >= file.Crop.Max.X && img.Rows*img.TileHeight >= file.Crop.Max.Y
+		if sum > len(data) || len(img.Tiles) != img.Columns*img.Rows || !covered || img.Frames < 1 || img.Frames > maxFrames {
+			t.Fatalf("%d tiles of %d bytes in %d: %+v", len(img.Tiles), sum, len(data), img)
+		}
 	}
 }
 

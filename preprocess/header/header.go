@@ -23,10 +23,14 @@ const (
 	BMP  Format = "BMP"
 	GIF  Format = "GIF"
 	TIFF Format = "TIFF"
+	AVIF Format = "AVIF"
+	HEIC Format = "HEIC"
+
+	heif Format = "HEIF" // AVIF, HEIC or another one, which only its items tell
 )
 
 // Allowed lists the supported formats, for messages.
-const Allowed = "JPEG, PNG, WebP, BMP, GIF, TIFF"
+const Allowed = "JPEG, PNG, WebP, BMP, GIF, TIFF" + avifAllowed + heicAllowed
 
 const (
 	// DefaultMaxPixels is used where Limits has none: 50 megapixels.
@@ -45,7 +49,7 @@ type Info struct {
 	Format        Format
 	Width, Height int // pixels as stored, before Orientation is applied; those of the canvas of an animation
 	// Orientation is the EXIF orientation, 1–8 (EXIF 2.32, tag 0x0112): 1 is upright, 5–8 swap width and height. BMP and GIF
-	// have none.
+	// have none; that of AVIF and HEIC is from their properties irot and imir, and their EXIF data is ignored.
 	Orientation int
 	BitDepth    int  // bits per channel, or per palette index
 	Channels    int  // as stored, alpha included; 3 for a palette
@@ -60,7 +64,8 @@ type Info struct {
 
 	lossyBytes int // size of a lossy WebP's data
 
-	padded float64 // pixels of a TIFF's strips or tiles
+	padded float64 // pixels of a TIFF's strips or tiles, or of an AVIF's or HEIC's tiles
+	frames int     // of an AVIF: the most that are decoded for one, its layers
 
 	alphaStart, alphaEnd int  // of the body of a lossy WebP's ALPH chunk; 0 without one
 	transparent          bool // a WebP says that it has transparent pixels
@@ -118,7 +123,7 @@ func Read(data []byte, limits Limits) (Info, error) {
 		err = tooLarge // reported even if the image is truncated as well: the client can do more about it
 	}
 	if err == nil {
-		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info), limits.checkTiles(info))
+		err = cmp.Or(limits.checkScans(info), limits.checkLossy(info), limits.checkTiles(info), limits.checkLayers(info))
 	}
 	if err != nil {
 		return Info{}, err
@@ -129,6 +134,11 @@ func Read(data []byte, limits Limits) (Info, error) {
 
 var readers = map[Format]func([]byte) (Info, error){
 	JPEG: readJPEG, PNG: readPNG, WebP: readWebP, BMP: readBMP, GIF: readGIF, TIFF: readTIFF,
+	AVIF: readerOf(AVIF), HEIC: readerOf(HEIC), heif: readerOf(heif),
+}
+
+func readerOf(f Format) func([]byte) (Info, error) {
+	return func(data []byte) (Info, error) { return readHEIF(f, data) }
 }
 
 // pixels returns MaxPixels or its default.
@@ -178,7 +188,7 @@ func truncated(f Format) error {
 // Upper bounds of the time to decode and pack an image, in nanoseconds per pixel and per byte of the file on a processor of
 // 2024. They only need to tell slow images from others.
 var estimates = map[Format]struct{ pixel, byte int64 }{
-	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3}, GIF: {15, 10}, TIFF: {30, 10},
+	JPEG: {5, 10}, PNG: {12, 10}, WebP: {15, 10}, BMP: {5, 3}, GIF: {15, 10}, TIFF: {30, 10}, AVIF: {15, 100}, HEIC: {20, 200},
 }
 
 // Estimate returns the CPU time that an image in a file of size bytes may take.

@@ -8,7 +8,7 @@ import (
 	"fovea/internal/apierror"
 )
 
-// sniff detects a supported format by its first bytes; "" if there is none.
+// sniff detects a supported format by its first bytes; "" if there is none. The brands of ISO media files are a guess only.
 func sniff(data []byte) Format {
 	switch {
 	case has(data, 0, "\xff\xd8\xff"):
@@ -23,8 +23,23 @@ func sniff(data []byte) Format {
 		return GIF
 	case has(data, 0, "II*\x00"), has(data, 0, "MM\x00*"), has(data, 0, "II+\x00"), has(data, 0, "MM\x00+"):
 		return TIFF
+	case has(data, 4, "ftyp") && len(data) >= 12:
+		if f := Format(isoMedia(data).name); isBuiltIn(f) {
+			return f
+		}
 	}
 	return ""
+}
+
+// isBuiltIn reports whether a format that is a build option is supported.
+func isBuiltIn(f Format) bool {
+	switch f {
+	case AVIF:
+		return avifAllowed != ""
+	case HEIC:
+		return heicAllowed != ""
+	}
+	return f == heif && avifAllowed+heicAllowed != ""
 }
 
 // IsKnown reports whether data begins like a file of a supported format, or of one that is recognized as unsupported. The
@@ -115,7 +130,21 @@ func unsupported(data []byte) error {
 	if f.name == "" {
 		return apierror.New(apierror.UnsupportedFormat, "unknown image format; allowed: %s", Allowed)
 	}
+	return f.refuse()
+}
+
+func (f otherFormat) refuse() error {
 	return apierror.New(apierror.UnsupportedFormat, "%s is not supported; %s; allowed: %s", f.name, f.instead, Allowed)
+}
+
+// notBuiltIn returns the error of a format that is a build option.
+func notBuiltIn(f Format) error {
+	for _, b := range brands {
+		if b.format.name == string(f) {
+			return b.format.refuse()
+		}
+	}
+	return nil
 }
 
 // has reports whether data contains s at an offset.

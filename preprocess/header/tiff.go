@@ -313,10 +313,10 @@ func (t *TIFFFile) checkSegments() error {
 // maxPadding is how many times the limit of pixels the tiles of a TIFF may have, which are all decoded.
 const maxPadding = 1.25
 
-// checkTiles rejects a TIFF whose tiles hold many more pixels than the image.
+// checkTiles rejects an image whose tiles hold many more pixels than it.
 func (l Limits) checkTiles(info Info) error {
 	if limit := maxPadding * float64(max(l.pixels(), minPixels)); info.padded > limit {
-		return apierror.New(apierror.ImageTooLarge, "TIFF of %d×%d pixels has tiles of %s megapixels; the limit is %s", info.Width, info.Height,
+		return apierror.New(apierror.ImageTooLarge, "%s of %d×%d pixels has tiles of %s megapixels; the limit is %s", info.Format, info.Width, info.Height,
 			megapixels(int64(info.padded)), megapixels(int64(limit)))
 	}
 	return nil

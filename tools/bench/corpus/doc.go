@@ -1,5 +1,6 @@
 // Package corpus generates hostile images, such as a few bytes that cause much work, and ordinary ones to compare them
-// with. The images are generated from scratch and reproducible.
+// with. The images are generated from scratch and reproducible; tiles of AVIF and HEIC photographs are
+// embedded.
 package corpus
 
 import (
@@ -41,6 +42,8 @@ func Images() []Image {
 	add("BMP", bmps()...)
 	add("GIF", gifs()...)
 	add("TIFF", tiffs()...)
+	add("AVIF", avifs()...)
+	add("HEIC", heics()...)
 	return all
 }
 

@@ -59,13 +59,18 @@ func ReadStat(pid int) (Stat, error) {
 	return s, nil
 }
 
-// OwnCPU returns the user and system time of this process, which is more exact than that of Stat.
+// OwnCPU returns the user and system time of this process and of those that it started and that have ended. It is more exact than that
+// of Stat.
 func OwnCPU() time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return 0 // it cannot fail with RUSAGE_SELF
+	var total time.Duration
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if err := unix.Getrusage(who, &u); err != nil {
+			return 0 // it cannot fail with these
+		}
+		total += time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return total
 }
 
 // CPUOf returns the user and system time of all threads of a process, also of those that have ended, more exactly than Stat: by the

@@ -1,0 +1,5 @@
+//go:build noavif
+
+package header
+
+const avifAllowed = ""

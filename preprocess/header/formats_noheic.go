@@ -1,0 +1,5 @@
+//go:build noheic
+
+package header
+
+const heicAllowed = ""

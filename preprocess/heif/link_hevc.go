@@ -1,0 +1,6 @@
+//go:build !noheic && !customenv
+
+package heif
+
+// #cgo LDFLAGS: -lde265
+import "C"
