@@ -133,10 +133,14 @@ func TestWrongKeyIsRefusedBeforeTheBody(t *testing.T) {
 	if got := s.do(r); got.Status != 401 || got.Code != apierror.Unauthenticated {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
+	const long = 60 // requests with a long body, and as many with a short one after them
 	closed, short := 0, 0
 	start := time.Now()
-	for i := range 120 {
-		size := 1 << 10 << (i % 2 * 5)
+	for i := range 2 * long {
+		size := 32 << 10
+		if i >= long {
+			size = 1 << 10
+		}
 		r := s.request("POST", "/predict", "image/jpeg", bytes.NewReader(make([]byte, size)))
 		r.Header.Set("X-API-Key", apikey.New())
 		response, err := s.client.Transport.RoundTrip(r)
@@ -156,9 +160,9 @@ func TestWrongKeyIsRefusedBeforeTheBody(t *testing.T) {
 	}
 	const burst, perSecond, interval = 20, 5, 10 // see package access
 	seconds := time.Since(start).Seconds()
-	flood := (120-burst-perSecond*seconds)/2 - 1 // with a long body, at least
-	if float64(closed) < flood || closed == 60 || short > 0 {
-		t.Errorf("of 60 connections with wrong keys and a long body %d are closed, want %.0f; with a short one %d", closed, flood, short)
+	flood := long - burst - perSecond*seconds // at least
+	if float64(closed) < flood || closed == long || short > 0 {
+		t.Errorf("of %d connections with wrong keys and a long body %d are closed, want %.0f; with a short one %d", long, closed, flood, short)
 	}
 	if n := strings.Count(s.log.String(), `"level":"WARN"`); n < 1 || float64(n) > 1+seconds/interval {
 		t.Errorf("%d warnings in the log:\n%s", n, s.log)
