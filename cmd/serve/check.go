@@ -139,11 +139,14 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 func modelsNamed(repo *repository.Repository, names []string) (models []inference.ModelConfig, err error) {
 	for _, name := range names {
 		if !isPath(name) {
-			if err := isThere(repo, name); err != nil {
+			err := isThere(repo, name)
+			if err == nil {
+				models = append(models, inference.ModelConfig{Name: name, Required: true})
+				continue
+			}
+			if !isFileHere(name) {
 				return nil, err
 			}
-			models = append(models, inference.ModelConfig{Name: name, Required: true})
-			continue
 		}
 		added, err := addPaths(repo, []string{name})
 		if err != nil {
