@@ -178,6 +178,9 @@ func isThere(repo *repository.Repository, name string) error {
 	if _, err := os.Lstat(filepath.Join(repo.Dir(), name)); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if _, err := os.Stat(repo.Dir()); err != nil {
+		return fmt.Errorf("repository.dir: %w", err)
+	}
 	if slices.Contains(repository.Shipped(), name) {
 		return fmt.Errorf("the weights of %s are not in %s: serve models pull %s", name, repo.Dir(), name)
 	}

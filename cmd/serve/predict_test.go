@@ -456,6 +456,7 @@ func TestPredictRefusesWrongUsage(t *testing.T) {
 		"--top-k: 0 is out of range (1–1000)":          {"colors", "a.jpg", "--top-k=0"},
 		"need --server":                                {"colors", "a.jpg", "--key=x"},
 		"there is no model cats":                       {"cats", "a.jpg"},
+		"repository.dir: stat /none: no such file":     {model, "a.jpg", "--repository.dir=/none"},
 		"standard input is either":                     {"colors", "-", "--files-from=-"},
 		"--files-from: open none.txt":                  {"colors", "--files-from=none.txt"},
 		"ended after 0 of 1 images":                    {"colors", testenv.Root(t) + "/testdata/images/coffee.jpg", "--max-boxes=3"},
