@@ -8,11 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"fovea/inference"
 	"fovea/internal/cli"
@@ -67,7 +65,7 @@ func addCommand() *cobra.Command {
 			if c.Flags().Changed("version") && (a.version < 1 || a.version > repository.MaxVersion) {
 				return fmt.Errorf("models add: --version: %d is out of range (1–%d)", a.version, repository.MaxVersion)
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := cli.WithSignals(c.Context())
 			defer stop()
 			a.text, a.out, a.progress = args[0], c.OutOrStdout(), c.ErrOrStderr()
 			if a.json && a.dryRun {

@@ -139,11 +139,14 @@ func (o *checkOptions) check(ctx context.Context, cfg Config, names []string, ou
 func modelsNamed(repo *repository.Repository, names []string) (models []inference.ModelConfig, err error) {
 	for _, name := range names {
 		if !isPath(name) {
-			if err := isThere(repo, name); err != nil {
+			err := isThere(repo, name)
+			if err == nil {
+				models = append(models, inference.ModelConfig{Name: name, Required: true})
+				continue
+			}
+			if !isFileHere(name) {
 				return nil, err
 			}
-			models = append(models, inference.ModelConfig{Name: name, Required: true})
-			continue
 		}
 		added, err := addPaths(repo, []string{name})
 		if err != nil {
@@ -174,6 +177,9 @@ func isThere(repo *repository.Repository, name string) error {
 	}
 	if _, err := os.Lstat(filepath.Join(repo.Dir(), name)); !errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if _, err := os.Stat(repo.Dir()); err != nil {
+		return fmt.Errorf("repository.dir: %w", err)
 	}
 	if slices.Contains(repository.Shipped(), name) {
 		return fmt.Errorf("the weights of %s are not in %s: serve models pull %s", name, repo.Dir(), name)

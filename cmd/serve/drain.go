@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fovea/inference"
+	"fovea/internal/cli"
 )
 
 // The end of shutdown.timeout, an eighth and at most maxTerminate, is kept for terminating runs that did not finish.
@@ -17,8 +18,9 @@ const (
 )
 
 // drain ends the server: /ready turns to 503, and after shutdown.delay the listener is closed and accepted requests are
-// finished. A second signal, or shutdown.timeout, aborts it with an error.
+// finished. A second signal, unless it is the first one repeated, or shutdown.timeout aborts it with an error.
 func (s *service) drain() error {
+	start := time.Now()
 	s.monitor.Drain()
 	s.server.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Shutdown.Timeout)
@@ -33,7 +35,7 @@ func (s *service) drain() error {
 			}
 			return err
 		case sig := <-s.signals:
-			if sig != syscall.SIGHUP {
+			if sig != syscall.SIGHUP && time.Since(start) >= cli.RepeatedSignal {
 				return errSecondSignal
 			}
 		}

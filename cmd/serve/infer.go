@@ -37,6 +37,12 @@ func isPath(arg string) bool {
 	return strings.ContainsRune(arg, filepath.Separator) || strings.EqualFold(filepath.Ext(arg), ".onnx")
 }
 
+// isFileHere reports whether an argument that is no model of the repository is the name of a file.
+func isFileHere(arg string) bool {
+	info, err := os.Stat(arg)
+	return err == nil && info.Mode().IsRegular()
+}
+
 // repositoryOf returns the repository to serve: the configured one, or the models at paths, each of which must load. both serves
 // the configured one as well.
 func repositoryOf(cfg *Config, paths []string, both bool) (*repository.Repository, error) {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"fovea/internal/apikey"
@@ -43,7 +41,7 @@ func newKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := cli.WithSignals(c.Context())
 			defer stop()
 			k.Name = args[0]
 			return newKey(ctx, cfg.HTTP.Access.Keys, k, asJSON, c.OutOrStdout(), c.ErrOrStderr())

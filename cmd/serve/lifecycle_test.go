@@ -86,7 +86,9 @@ func TestSecondSignalEndsTheServerAtOnce(t *testing.T) {
 	p.wait("the request is in flight", func() bool { return strings.Contains(p.get("/metrics").body, "fovea_requests_in_flight 1") })
 	p.signal(syscall.SIGTERM)
 	p.wait("draining is logged", func() bool { return strings.Contains(p.logged(), `"state":"draining"`) })
-	p.signal(syscall.SIGTERM)
+	p.wait("a second signal is not the first one repeated", func() bool {
+		return p.cmd.Process.Signal(syscall.SIGTERM) != nil || strings.Contains(p.logged(), errSecondSignal.Error())
+	})
 	if code := p.ends(); code != 1 || !strings.Contains(p.logged(), errSecondSignal.Error()) {
 		t.Errorf("exit status %d", code)
 	}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 
 	"fovea/internal/cli"
 	"fovea/internal/fetch"
@@ -39,7 +36,7 @@ func modelsSubcommand(use, short string, args cobra.PositionalArgs, do modelsFun
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := cli.WithSignals(c.Context())
 		defer stop()
 		return do(ctx, cfg, names, c.OutOrStdout())
 	}}

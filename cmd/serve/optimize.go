@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"fovea/inference"
 	"fovea/inference/onnx"
@@ -73,7 +71,7 @@ func optimizeCommand() *cobra.Command {
 			if o.cfg, err = configured(c); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := cli.WithSignals(c.Context())
 			defer stop()
 			o.text, o.out, o.progress = args[0], c.OutOrStdout(), c.ErrOrStderr()
 			if err := o.run(ctx); err != nil {

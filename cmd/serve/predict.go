@@ -7,10 +7,8 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"fovea/internal/bulk"
@@ -80,9 +78,8 @@ func predictCommand() *cobra.Command {
 				return err
 			}
 			o.in, o.out, o.notes = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := cli.WithSignals(c.Context())
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process immediately
 			if err := errors.Join(o.checkOutputs(c.Flags().Changed), o.checkParameters(c.Flags().Changed)); err != nil {
 				return fmt.Errorf("predict: %w", err)
 			}

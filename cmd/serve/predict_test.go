@@ -191,6 +191,17 @@ func TestPredictWithAnONNXFile(t *testing.T) {
 	if _, notes, status := predictCLI(t, dir, filepath.Join(dir, "best.onnx"), filepath.Join(dir, "in"), "--annotate", filepath.Join(dir, "same")); status != 1 || !strings.Contains(notes, "would overwrite "+dir+"/in/red.jpg") {
 		t.Errorf("the folder of the images: %d %s", status, notes)
 	}
+	for name, c := range map[string]struct {
+		model, says string
+		status      int
+	}{"a file of another name": {"pets", `"label":"`, 0}, "an image instead of a model": {"red.jpg", "is a JPEG image, not ONNX", 1}} {
+		lay(t, dir, map[string]string{"in/pets": string(detector())})
+		cmd := command(t, t.TempDir(), "predict", c.model, "red.jpg", "--jsonl", "--score-threshold=0.3")
+		cmd.Dir = filepath.Join(dir, "in")
+		if out, notes, status := finished(t, cmd); status != c.status || !strings.Contains(out+notes, c.says) {
+			t.Errorf("%s: %d %s%s", name, status, out, notes)
+		}
+	}
 	if _, _, status := predictCLI(t, dir, filepath.Join(dir, "none.onnx"), dir); status == 0 || status == 65 {
 		t.Errorf("a model that is not there: exit status %d", status)
 	}
@@ -263,8 +274,11 @@ func TestPredictIsInterrupted(t *testing.T) {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		if err := cmd.Process.Signal(c.signal); err != nil {
-			t.Fatal(err)
+		for range 3 { // timeout(1) signals the process, and then its group
+			if err := cmd.Process.Signal(c.signal); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
 		_ = cmd.Wait()
 		text, err := os.ReadFile(file)
@@ -442,6 +456,7 @@ func TestPredictRefusesWrongUsage(t *testing.T) {
 		"--top-k: 0 is out of range (1–1000)":          {"colors", "a.jpg", "--top-k=0"},
 		"need --server":                                {"colors", "a.jpg", "--key=x"},
 		"there is no model cats":                       {"cats", "a.jpg"},
+		"repository.dir: stat /none: no such file":     {model, "a.jpg", "--repository.dir=/none"},
 		"standard input is either":                     {"colors", "-", "--files-from=-"},
 		"--files-from: open none.txt":                  {"colors", "--files-from=none.txt"},
 		"ended after 0 of 1 images":                    {"colors", testenv.Root(t) + "/testdata/images/coffee.jpg", "--max-boxes=3"},
