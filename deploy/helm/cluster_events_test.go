@@ -217,7 +217,8 @@ func processKilled(t *testing.T, url, secret string, rate float64) {
 	took := noticed + fullStrength(t, mainRelease, replicas, 3*time.Minute)
 	time.Sleep(3 * time.Second)
 	r.figure("noticed after %s, full strength after %s", noticed.Round(time.Second/10), took.Round(time.Second))
-	l.lost(r, begin.Add(noticed))
+	// The container has started again before Kubernetes knows, and says 503 until its models are loaded.
+	l.lost(r, begin.Add(noticed), "503 ")
 }
 
 // serverOf is the process of a pod's server, which is one of this machine, too.
