@@ -131,16 +131,22 @@ func bad(t *testing.T, url, secret string, rate float64, values []string) {
 			_ = helmTry(t, "rollback", mainRelease, good)
 		}
 	}()
-	before := uids(readyPods(t, mainRelease))
+	before := uids(pods(t, mainRelease))
+	// old are the pods of before that have not been ended since.
+	old := func() string {
+		return uids(slices.DeleteFunc(pods(t, mainRelease), func(p podOf) bool {
+			return p.Metadata.DeletionTimestamp != "" || !strings.Contains(before, p.Metadata.UID)
+		}))
+	}
 	for _, test := range []struct{ name, set, reason string }{
 		{"image", "image.tag=missing", "ErrImageNeverPull"},
 		{"model", "config.inference.models={other:required},config.inference.default=other", "no such model: other"},
 		{"setting that the server refuses", "config.http.body_budget=1", "FOVEA_HTTP_BODY_BUDGET: 1 is less than"},
 	} {
 		install(t, mainRelease, append(slices.Clone(values), "--set="+test.set)...)
-		took := eventually(t, "the reason is shown", 2*time.Minute, func() bool { return strings.Contains(reasons(t), test.reason) })
-		if now := uids(readyPods(t, mainRelease)); now != before {
-			t.Errorf("%s: %s are ready, not %s", test.name, now, before)
+		took := eventually(t, "the reason is shown", 2*time.Minute, func() bool { return strings.Contains(reasons(t, mainRelease), test.reason) })
+		if now := old(); now != before {
+			t.Errorf("%s: of the pods %s there are %s", test.name, before, now)
 		}
 		r.figure("%s: shown after %s", test.name, took.Round(time.Second))
 	}
@@ -182,10 +188,14 @@ func uids(list []podOf) string {
 	return strings.Join(ids, " ")
 }
 
-// reasons is what kubectl describe says about the pods.
-func reasons(t *testing.T) string {
+// reasons is what kubectl describe says about the pods of a release. It fails if one of them ends meanwhile: nothing, then.
+func reasons(t *testing.T, release string) string {
 	t.Helper()
-	return kubectl(t, "describe", "pods", "-l", "app.kubernetes.io/instance="+mainRelease)
+	text, err := kubectlTry(t, "", "describe", "pods", "-l", "app.kubernetes.io/instance="+release)
+	if err != nil {
+		t.Log(err)
+	}
+	return text
 }
 
 // processKilled ends the server of one pod at once.
@@ -207,7 +217,8 @@ func processKilled(t *testing.T, url, secret string, rate float64) {
 	took := noticed + fullStrength(t, mainRelease, replicas, 3*time.Minute)
 	time.Sleep(3 * time.Second)
 	r.figure("noticed after %s, full strength after %s", noticed.Round(time.Second/10), took.Round(time.Second))
-	l.lost(r, begin.Add(noticed))
+	// The container has started again before Kubernetes knows, and says 503 until its models are loaded.
+	l.lost(r, begin.Add(noticed), "503 ")
 }
 
 // serverOf is the process of a pod's server, which is one of this machine, too.

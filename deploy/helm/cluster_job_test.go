@@ -4,19 +4,43 @@ package helm
 
 import (
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// loadTestJob is a release that is measured, and that has no pods for a while.
-func loadTestJob(t *testing.T) {
+// measuredRelease is a release that is measured, and that has no pods for a while.
+func measuredRelease(t *testing.T) {
 	const release = "measured"
 	install(t, release, "--set=image.tag=cluster,replicas=1", atNodePort(measuredPort), onNodes("node-3"))
 	rolledOut(t, release, 5*time.Minute)
+	t.Run("limits", func(t *testing.T) { limitsAreSeen(t, release) })
 	t.Run("job", func(t *testing.T) { jobReports(t, release) })
 	t.Run("from zero", func(t *testing.T) { fromZero(t, release) })
 	helmRun(t, "uninstall", release)
+}
+
+// limitsAreSeen: a pod with a limit of one core and 512Mi has Go's processors and memory limit follow from these, whatever the node has.
+func limitsAreSeen(t *testing.T, release string) {
+	r := event(t, "a pod's limits: one core, 512Mi", "Go's processors and memory follow them, not the node")
+	metrics := curlAt(t, "http://"+readyPods(t, release)[0].Status.PodIP+":8000/metrics")
+	value := func(name string) float64 {
+		_, rest, _ := strings.Cut(metrics, "\n"+name+" ")
+		line, _, _ := strings.Cut(rest, "\n")
+		v, err := strconv.ParseFloat(line, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return v
+	}
+	processors, memory := value("go_sched_gomaxprocs_threads"), value("go_gc_gomemlimit_bytes")
+	// One more than cores, for what waits in C.
+	if processors != 2 || memory <= 0 || memory >= 512<<20 {
+		t.Errorf("%v processors, %v bytes of memory", processors, memory)
+	}
+	r.figure("%v processors on a node of %d cores, a memory limit of %.0f MiB for Go", processors, runtime.NumCPU(), memory/(1<<20))
 }
 
 // jobReports runs the Job of the load test: it succeeds with the report as its log, and fails with a threshold that no server keeps. The

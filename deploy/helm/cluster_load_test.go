@@ -229,14 +229,14 @@ func (l *load) none(r *row) {
 	}
 }
 
-// lost ends a load during which a pod was lost. What fails must be connections of that pod: no other pod answers with an error, and none
-// fails that began when Kubernetes had noticed the loss and its proxies knew.
-func (l *load) lost(r *row, noticed time.Time) {
+// lost ends a load during which a pod was lost. What fails must be connections of that pod, or responses of it that begin as said: no
+// other pod answers with an error, and none fails that began when Kubernetes had noticed the loss and its proxies knew.
+func (l *load) lost(r *row, noticed time.Time, own ...string) {
 	l.t.Helper()
 	failed := l.result(r)
 	answered := 0
 	for _, a := range failed {
-		if a.status {
+		if a.status && !slices.ContainsFunc(own, func(begin string) bool { return strings.HasPrefix(a.failure, begin) }) {
 			answered++
 		}
 	}

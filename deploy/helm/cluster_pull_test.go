@@ -67,8 +67,7 @@ func pulledModel(t *testing.T) {
 	other := sha256.Sum256(nil)
 	install(other)
 	took := eventually(t, "the reason is shown", 2*time.Minute, func() bool {
-		text := kubectl(t, "describe", "pods", "-l", "app.kubernetes.io/instance="+release)
-		return strings.Contains(text, hex.EncodeToString(other[:]))
+		return strings.Contains(reasons(t, release), hex.EncodeToString(other[:]))
 	})
 	if now := uids(readyPods(t, release)); now != before {
 		t.Errorf("with a wrong digest %s is ready, not %s", now, before)

@@ -49,29 +49,31 @@ func nodePort(i int) int {
 // models is a folder of this machine that the nodes share, behind a PersistentVolume.
 var models = "/var/lib/fovea-cluster-test/models"
 
-// TestCluster is all that happens to the cluster. The stages follow each other; the parts of a stage run side by side, since most of
-// their time is waiting. What needs the machine's cores for itself is a stage alone.
+// TestCluster is all that happens to the cluster. Most events are waiting, so they run side by side; the loss of nodes comes after what
+// needs them, and what needs the machine's cores for itself comes last.
 func TestCluster(t *testing.T) {
 	prepare(t)
-	stages := []struct {
-		name  string
-		parts map[string]func(*testing.T)
-	}{
-		{"operations", map[string]func(*testing.T){"one release": operations, "many releases": manyReleases, "pulled model": pulledModel, "load test": loadTestJob,
-			"objects": objectsAreTaken}},
-		{"losses", map[string]func(*testing.T){"node cut off": nodeCutOff, "node killed": nodeKilled, "GPUs": gpus}},
-		{"load", map[string]func(*testing.T){"autoscaling": autoscaling}},
-	}
-	for _, stage := range stages {
-		t.Run(stage.name, func(t *testing.T) {
-			for name, part := range stage.parts {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
-					part(t)
-				})
-			}
-		})
-	}
+	sideBySide(t, "events", map[string]func(*testing.T){
+		"fake nodes": manyReleases,
+		"real nodes": func(t *testing.T) {
+			sideBySide(t, "operations", map[string]func(*testing.T){
+				"release": operations, "pull": pulledModel, "measured": measuredRelease, "objects": objectsAreTaken})
+			sideBySide(t, "losses", map[string]func(*testing.T){"cut": nodeCutOff, "killed": nodeKilled, "GPUs": gpus})
+		},
+	})
+	t.Run("load", autoscaling)
+}
+
+// sideBySide runs the parts of a test and returns when all have ended.
+func sideBySide(t *testing.T, name string, parts map[string]func(*testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		for name, part := range parts {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				part(t)
+			})
+		}
+	})
 }
 
 // objectsAreTaken: the API server takes what the chart makes of each file of values, and KServe's objects.
@@ -80,6 +82,7 @@ func objectsAreTaken(t *testing.T) {
 	r.figure("%d files of values and manifests, with those of KServe, Gateway API, KEDA and the Prometheus operator", serverTakesTheObjects(t))
 }
 
+// kubectlTry runs kubectl in the tests' name space, or that in args.
 func kubectlTry(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
 	out, errs, err := run(t, []byte(input), "kubectl", append([]string{"--namespace=" + space}, args...)...)
@@ -167,11 +170,19 @@ func on(list []podOf, node string) []podOf {
 func pods(t *testing.T, release string) (list []podOf) {
 	t.Helper()
 	var answer struct{ Items []podOf }
-	text := kubectl(t, "get", "pods", "-l", "app.kubernetes.io/instance="+release, "-o", "json")
-	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		t.Fatal(err)
+	for try := 0; ; try++ {
+		text, err := kubectlTry(t, "", "get", "pods", "-l", "app.kubernetes.io/instance="+release, "-o", "json")
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &answer)
+		}
+		switch {
+		case err == nil:
+			return answer.Items
+		case try == 2: // a busy API server may refuse once
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
 	}
-	return answer.Items
 }
 
 func readyPods(t *testing.T, release string) (list []podOf) {
