@@ -61,6 +61,7 @@ type gpuGroup struct {
 	Model    string
 	CUDA     inference.CUDAConfig
 	Pageable bool
+	TensorRT bool     // the plain loop over engines of TensorRT; left out where it is not installed
 	Batches  []int    // of the plain loop with one instance
 	Layouts  []layout // at the best of Batches: the engine against the plain loop
 	Images   bool     // at the best of Batches: the engine from images, against decoding alone
@@ -95,6 +96,7 @@ func gpuPlan(classifier string) []gpuGroup {
 			variant("NHWC", model, func(g *gpuGroup) { g.CUDA.PreferNHWC = true }),
 			variant("EXHAUSTIVE", model, func(g *gpuGroup) { g.CUDA.ConvSearch = "EXHAUSTIVE" }))
 	}
+	plan = append(plan, variant("TensorRT", fp16, func(g *gpuGroup) { g.TensorRT, g.Batches = true, []int{8, 64} }))
 	return append(plan,
 		variant("EXHAUSTIVE, NHWC", fp16, func(g *gpuGroup) { g.CUDA.ConvSearch, g.CUDA.PreferNHWC = "EXHAUSTIVE", true }),
 		variant("pageable batches", fp16, func(g *gpuGroup) { g.Pageable = true }),
