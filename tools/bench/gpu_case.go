@@ -129,7 +129,7 @@ func (b *groupBench) notBuilt(size int, err error) {
 }
 
 func (b *groupBench) session() (*onnx.Session, error) {
-	cuda := onnx.CUDAOptions{MemLimit: int64(b.group.CUDA.MemLimit), ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
+	cuda := onnx.CUDAOptions{ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
 		PreferNHWC: b.group.CUDA.PreferNHWC, Pageable: b.group.Pageable}
 	_, file, err := b.definition()
 	if err != nil {
