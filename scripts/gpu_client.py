@@ -1,4 +1,4 @@
-"""What scripts/gpu-check asks a server, with Python alone: gpu_client.py URL ready | top IMAGE… | load N IMAGE | models"""
+"""What scripts/gpu-check asks a server, with Python alone: gpu_client.py URL ready | engines | top IMAGE… | load N IMAGE | models"""
 import collections
 import concurrent.futures
 import json
@@ -30,6 +30,8 @@ def main():
     url, verb, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
     if verb in ("ready", "health"):
         print(ask(f"{url}/{verb}")[0])
+    elif verb == "engines":  # what /ready says of the TensorRT engines that are not built
+        print("; ".join(json.loads(ask(url + "/ready")[1]).get("engines", [])))
     elif verb == "models":
         print(ask(url + "/v1/models")[1].decode())
     elif verb == "top":  # the device that answered and the first class, a line an image

@@ -83,6 +83,9 @@ func (s *Session) engineOptions(key EngineKey, spec EngineSpec) (map[string]stri
 		}
 	}
 	var err error
+	if spec.RowShapes, err = s.rowShapes(spec.RowShapes); err != nil {
+		return nil, err
+	}
 	if key.Model, err = hashModel(s.path); err != nil {
 		return nil, err
 	}

@@ -253,7 +253,7 @@ func TestOptionsOfEngines(t *testing.T) {
 		"more rows":      options(s, more),
 		"other weights":  options(load(t, scaled(t, 11), Options{}), spec),
 		"a half input":   options(load(t, writeModel(t, onnxwriter.Identity(onnxwriter.Float16, "n", "two")), Options{}), spec),
-		"a graph's work": options(sessionOfPixels(t), EngineSpec{Rows: 2, RowShapes: [][]int64{{3, 1, 2}}, Options: spec.Options}),
+		"a graph's work": options(sessionOfPixels(t), EngineSpec{Rows: 2, Options: spec.Options}),
 	}
 	for name, o := range others {
 		if same := engines[o["trt_engine_cache_path"]]; same != "" {
@@ -263,6 +263,9 @@ func TestOptionsOfEngines(t *testing.T) {
 		if fp16 := o["trt_fp16_enable"] == "1"; fp16 != (name == "float16" || name == "a half input") {
 			t.Errorf("%s: trt_fp16_enable=%s", name, o["trt_fp16_enable"])
 		}
+	}
+	if _, err := s.engineOptions(EngineKey{}, EngineSpec{Rows: 2, Options: spec.Options}); err == nil || !strings.Contains(err.Error(), "a row shape is required") {
+		t.Errorf("an open shape: %v", err)
 	}
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")

@@ -59,11 +59,22 @@ func (g *gpuOptions) add(f *flag.FlagSet) {
 type gpuGroup struct {
 	Title    string
 	Model    string
-	CUDA     inference.CUDAConfig
+	CUDA     cudaOptions
 	Pageable bool
+	TensorRT bool     // the plain loop over engines of TensorRT; left out where it is not installed
 	Batches  []int    // of the plain loop with one instance
 	Layouts  []layout // at the best of Batches: the engine against the plain loop
 	Images   bool     // at the best of Batches: the engine from images, against decoding alone
+}
+
+// cudaOptions are the provider options that groups differ in, as JSON can carry them.
+type cudaOptions struct {
+	ConvSearch         string
+	NoTF32, PreferNHWC bool
+}
+
+func (o cudaOptions) config() inference.CUDAConfig {
+	return inference.CUDAConfig{ConvSearch: o.ConvSearch, NoTF32: o.NoTF32, PreferNHWC: o.PreferNHWC}
 }
 
 // layout is the number of sessions on the GPU and of instances per session.
@@ -76,7 +87,7 @@ func gpuPlan(classifier string) []gpuGroup {
 	buckets := []int{1, 8, 32, 64, 128}
 	layouts := []layout{{1, 1}, {1, 2}}
 	const fp32, fp16, bytes = "resnet50-fp32", "resnet50-fp16", "resnet50-fp16-uint8"
-	heuristic := inference.CUDAConfig{ConvSearch: "HEURISTIC"}
+	heuristic := cudaOptions{ConvSearch: "HEURISTIC"}
 	variant := func(title, model string, change func(*gpuGroup)) gpuGroup {
 		g := gpuGroup{Title: title, Model: model, CUDA: heuristic, Batches: []int{8, 64}}
 		change(&g)
@@ -95,6 +106,7 @@ func gpuPlan(classifier string) []gpuGroup {
 			variant("NHWC", model, func(g *gpuGroup) { g.CUDA.PreferNHWC = true }),
 			variant("EXHAUSTIVE", model, func(g *gpuGroup) { g.CUDA.ConvSearch = "EXHAUSTIVE" }))
 	}
+	plan = append(plan, variant("TensorRT", fp16, func(g *gpuGroup) { g.TensorRT, g.Batches = true, []int{8, 64} }))
 	return append(plan,
 		variant("EXHAUSTIVE, NHWC", fp16, func(g *gpuGroup) { g.CUDA.ConvSearch, g.CUDA.PreferNHWC = "EXHAUSTIVE", true }),
 		variant("pageable batches", fp16, func(g *gpuGroup) { g.Pageable = true }),

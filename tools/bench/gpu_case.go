@@ -46,6 +46,13 @@ func gpuGroupBench(ctx context.Context, o options, out io.Writer) (err error) {
 	if b.device, _, err = onnx.Pick(o.GPU.Device); err != nil {
 		return err
 	}
+	if b.group.TensorRT {
+		device, _, err := onnx.Pick("tensorrt")
+		if err != nil {
+			return b.out.Encode(gpuCase{Group: b.group.Title, Model: b.group.Model, Case: "plain loop", LeftOut: err.Error()})
+		}
+		b.device = device
+	}
 	b.gpu = openUtilization(o.GPU.NVML)
 	defer b.gpu.close()
 	best, err := b.loops(ctx)
@@ -80,13 +87,19 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	fastest := 0.0
 	for _, size := range b.group.Batches {
+		if b.group.TensorRT {
+			if err := b.buildEngine(ctx, s, size); err != nil {
+				b.notBuilt(size, err)
+				continue
+			}
+		}
 		c, err := b.loop(ctx, []*onnx.Session{s}, layout{1, 1}, size)
 		b.report(c, err)
 		if c.PerSecond > fastest {
 			best, fastest = size, c.PerSecond
 		}
 	}
-	if best == 0 {
+	if best == 0 && !b.group.TensorRT {
 		return 0, errors.New("no batch size ran")
 	}
 	if len(b.group.Layouts) == 0 {
@@ -101,8 +114,22 @@ func (b *groupBench) loops(ctx context.Context) (best int, err error) {
 	return best, nil
 }
 
+// buildEngine builds the TensorRT engine of a batch size, within the group's time.
+func (b *groupBench) buildEngine(ctx context.Context, s *onnx.Session, size int) error {
+	return s.BuildEngine(ctx, onnx.EngineSpec{Rows: size, Options: onnx.TensorRTOptions{Cache: filepath.Join(b.o.GPU.Work, "engines")}})
+}
+
+// notBuilt prints the case of an engine that could not be built. The simulated TensorRT builds none.
+func (b *groupBench) notBuilt(size int, err error) {
+	c := gpuCase{Case: "plain loop", Batch: size}
+	if simulatedCUDA() {
+		c.LeftOut, err = err.Error(), nil
+	}
+	b.report(c, err)
+}
+
 func (b *groupBench) session() (*onnx.Session, error) {
-	cuda := onnx.CUDAOptions{MemLimit: int64(b.group.CUDA.MemLimit), ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
+	cuda := onnx.CUDAOptions{ConvSearch: b.group.CUDA.ConvSearch, NoTF32: b.group.CUDA.NoTF32,
 		PreferNHWC: b.group.CUDA.PreferNHWC, Pageable: b.group.Pageable}
 	_, file, err := b.definition()
 	if err != nil {

@@ -117,7 +117,7 @@ func (b *groupBench) engine(ctx context.Context, size int, l layout, t *engineTa
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	cfg := inference.Defaults()
-	cfg.Device, cfg.CUDA = b.o.GPU.Device, b.group.CUDA
+	cfg.Device, cfg.CUDA = b.o.GPU.Device, b.group.CUDA.config()
 	cfg.Models = []inference.ModelConfig{{Name: b.group.Model, Required: true}}
 	e, err = inference.New(cfg, repository.Open(dir), t, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -28,6 +30,20 @@ func TestBound(t *testing.T) {
 	} {
 		if got := c.bound(); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", c, got, want)
+		}
+	}
+}
+
+// TestGroupsReachTheirProcess passes every group on as a child process gets it.
+func TestGroupsReachTheirProcess(t *testing.T) {
+	for _, group := range gpuPlan("classifier") {
+		spec, err := json.Marshal(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got gpuGroup
+		if err := json.Unmarshal(spec, &got); err != nil || !reflect.DeepEqual(got, group) {
+			t.Errorf("%s is %+v, want %+v (%v)", spec, got, group, err)
 		}
 	}
 }
