@@ -137,6 +137,71 @@ func TestLinesAreTurnedUpright(t *testing.T) {
 	}
 }
 
+// sides is a classifier of images of 8×8 pixels: by how many degrees counterclockwise the image must be turned for its bright side to be on the
+// left.
+func sides() *onnxwriter.Model {
+	m := &onnxwriter.Model{}
+	m.Input("image", onnxwriter.Float, "n", 3, 8, 8)
+	weights := make([]float32, 3*64*4)
+	for i := range 3 * 64 {
+		x, y := i%8, i/8%8
+		for class, bright := range []bool{x < 2, y < 2, x > 5, y > 5} {
+			if bright {
+				weights[i*4+class] = 0.2
+			}
+		}
+	}
+	m.Floats("weights", weights, 3*64, 4)
+	m.Ints("shape", []int64{-1, 3 * 64}, 2)
+	m.Node("Reshape", "flat", nil, "image", "shape")
+	m.Node("MatMul", "logits", nil, "flat", "weights")
+	m.Output("logits", onnxwriter.Float, "n", 4)
+	return m
+}
+
+// TestPagesAreTurnedUpright has a page whose bright side, and whose white bar, is on the left, turned by quarters. Its lines are read on the upright
+// page, whatever the order of the steps.
+func TestPagesAreTurnedUpright(t *testing.T) {
+	r := newRepository(t)
+	r.addHalves()
+	r.addDefined("sides", "task: classification\nlabels: labels.txt\ninput: {width: 8, height: 8, scale: 0.00392156862745098}\noutput: {decode: softmax}\n",
+		"0\n90_degree\n180\n270\n", sides())
+	r.addDefined("brightness", "task: text_detection\ninput: {width: 64, height: 64, scale: 0.00392156862745098}\noutput: {decode: db}\n", "", brightText())
+	r.define("lines", "task: pipeline\nsteps: [{name: lines, model: brightness}, {name: read, model: halves, of: lines, crop: {by: quad}}]\n")
+	r.define("page", `task: pipeline
+steps:
+  - {name: orientation, model: sides}
+  - {name: lines, model: brightness, turn: {step: orientation, by: label}}
+  - {name: read, model: halves, of: lines, crop: {by: quad}}
+  - {name: whole, model: halves, turn: {step: orientation, by: label}}
+  - {name: nested, model: lines, turn: {step: orientation, by: label, min_score: 0.3}}
+  - {name: sure, model: halves, turn: {step: orientation, by: label, min_score: 1}}
+`)
+	e := r.synced(nil)
+	upside := map[string]bool{}
+	for degrees, want := range map[float64]string{0: "0", 90: "90_degree", 180: "180", 270: "270"} {
+		response, err := e.Predict(t.Context(), Request{Model: "page", Image: bar(t, 60, 20, degrees)})
+		if err != nil {
+			t.Fatalf("%v°: %v", degrees, err)
+		}
+		page := response.Prediction.(*postprocess.Piped)
+		lines := page.Find("lines").(*postprocess.TextLines)
+		if got := postprocess.Word(page.Find("orientation")); got != want || postprocess.Word(page.Find("whole")) != "left" {
+			t.Errorf("%v°: seen as %s, and turned so that the bright half is %s", degrees, got, postprocess.Word(page.Find("whole")))
+		}
+		nested := page.Find("nested").(*postprocess.Piped).Steps[0]
+		if n := len(lines.Lines); n != 1 || lines.Lines[0].Corners[1][0]-lines.Lines[0].Corners[0][0] < 50 || page.Steps[1].Apart != (degrees > 0) ||
+			postprocess.Word(page.Steps[1].Objects[0].Find("read")) != "left" || postprocess.Word(nested.Objects[0].Find("read")) != "left" {
+			t.Errorf("%v°: %+v", degrees, lines)
+		}
+		upside[postprocess.Word(page.Find("sure"))] = true
+	}
+	if !upside["right"] {
+		t.Error("what is below min_score is turned")
+	}
+	atRest(t, e)
+}
+
 // TestFacesAreAligned has the points of a face that is turned in steps of 90°, the brighter half at its right.
 func TestFacesAreAligned(t *testing.T) {
 	for quarter := range 4 {

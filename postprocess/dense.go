@@ -172,7 +172,7 @@ func (d *dense) Decode(outputs []Tensor, transform geometry.Transform, p Params)
 	if err != nil {
 		return nil, err
 	}
-	m := overImage(values, int(shape[1]), int(shape[0]), transform)
+	m := overImage(values, int(shape[1]), int(shape[0]), transform, d.def.Output.Dense.Aligned)
 	m.Encoding = encoding
 	low, high := m.Range()
 	if d.def.Task == repository.Depth {
@@ -239,8 +239,9 @@ func (d *dense) anomalous(s *scratch, outputs []Tensor, t geometry.Transform) (*
 }
 
 // overImage returns what of a map over the input lies over the image, at about the map's own resolution. A pixel of the image that the
-// input lacks, because of a crop, has the number at the border.
-func overImage(values []float32, columns, lines int, t geometry.Transform) *Map {
+// input lacks, because of a crop, has the number at the border. With aligned corners the map's first and last centers are those of the
+// image, as with align_corners in PyTorch.
+func overImage(values []float32, columns, lines int, t geometry.Transform, aligned bool) *Map {
 	size := func(side int, scale float64, n, input int) int {
 		visible := math.Round(float64(side) * scale * float64(n) / float64(input))
 		return int(max(1, min(visible, float64(n))))
@@ -248,6 +249,9 @@ func overImage(values []float32, columns, lines int, t geometry.Transform) *Map 
 	m := &Map{Width: size(t.Width, t.ScaleX, columns, t.InputW), Height: size(t.Height, t.ScaleY, lines, t.InputH)}
 	perX, perY := float64(t.Width)/float64(m.Width), float64(t.Height)/float64(m.Height)
 	g := field{values: values, width: columns, height: lines, x: axisOf(t.ScaleX*perX, t.OffsetX, columns, t.InputW), y: axisOf(t.ScaleY*perY, t.OffsetY, lines, t.InputH)}
+	if aligned {
+		g.x, g.y = alignedAxis(columns, t.Width, perX), alignedAxis(lines, t.Height, perY)
+	}
 	m.Values = make([]float32, m.Width*m.Height)
 	column := make([]float32, lines)
 	for x := range m.Width {
@@ -260,6 +264,13 @@ func overImage(values []float32, columns, lines int, t geometry.Transform) *Map 
 		}
 	}
 	return m
+}
+
+// alignedAxis is the axis of n numbers over a side of an image, whose first and last centers are the same, for pixels of a number of the
+// image's.
+func alignedAxis(n, side int, pixels float64) axis {
+	per := float64(n-1) / float64(max(side-1, 1))
+	return axis{pixels * per, -per / 2}
 }
 
 // sameOnly is the check of decoders that take any numbers.

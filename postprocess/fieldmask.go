@@ -108,7 +108,7 @@ func transpose(a *[64]uint64) {
 	}
 }
 
-// strip finds the cells between two columns, which beside the field are the same.
+// strip finds the cells between two columns, which outside of the field are the same.
 func (s *fieldScratch) strip(g *field, a, b int) {
 	s.cells, s.count = s.cells[:0], 0
 	words := (g.height + 63) / 64

@@ -144,6 +144,26 @@ func TestMapsCoverTheImage(t *testing.T) {
 }
 
 // TestPNGOfAMapGivesItsNumbersBack within half a step of 16 bits.
+// TestMapsWithAlignedCorners compares with torch.nn.functional.interpolate(mode="bilinear", align_corners=True): a ramp stays one, from the
+// center of the image's first pixel to that of its last.
+func TestMapsWithAlignedCorners(t *testing.T) {
+	o := repository.Output{Decode: repository.DecodeMap, Name: "m"}
+	o.Dense.Aligned = true
+	outputs := []Tensor{tensor("m", []int64{2, 4}, 0, 1, 2, 3, 10, 11, 12, 13)}
+	of := geometry.Transform{Width: 40, Height: 20, InputW: 4, InputH: 2, ScaleX: 0.1, ScaleY: 0.1}
+	p, err := newDecoder(t, taskDefinition(repository.Depth, o), outputs).Decode(outputs, of, Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := p.(*DepthMap).Depth
+	for i, got := range d.Values {
+		x, y := float64(i%4)*10+4.5, float64(i/4)*10+4.5 // the centers of the map's numbers in the image
+		if want := x*3/39 + y*10/19; math.Abs(float64(got)-want) > 1e-5 {
+			t.Errorf("%d: %v, want %v", i, got, want)
+		}
+	}
+}
+
 func TestPNGOfAMapGivesItsNumbersBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, m := range []*Map{{Width: 3, Height: 2, Values: []float32{5, 5, 5, 5, 5, 5}}, {Width: 1, Height: 2, Values: []float32{-3, 1e6}}, {Width: 9, Height: 9, Values: make([]float32, 81)}} {

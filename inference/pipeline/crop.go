@@ -74,17 +74,31 @@ func (v *view) pixels() (img *preprocess.Image, free func(), err error) {
 	return img, img.Close, nil
 }
 
-// view returns the crop of an object of a prediction that was made of an image. turned turns it by 180°.
-func (c *crop) view(of *preprocess.Image, p postprocess.Prediction, i int, turned bool) (*view, error) {
+// turned returns the view of a part of an image, turned by a number of quarter turns counterclockwise.
+func (v *view) turned(turns int) *view {
+	if turns == 0 {
+		return v
+	}
+	if v.warp != nil {
+		warp := *v.warp
+		warp.Turns += turns
+		return &view{of: v.of, warp: &warp}
+	}
+	area := v.area
+	if area.Empty() {
+		width, height := v.of.Size()
+		area = image.Rect(0, 0, width, height)
+	}
+	move := geometry.Matrix{1, 0, -float64(area.Min.X), 0, 1, -float64(area.Min.Y), 0, 0, 1}
+	return &view{of: v.of, warp: &preprocess.Warping{ToCrop: move, Width: area.Dx(), Height: area.Dy(), Turns: turns}}
+}
+
+// view returns the crop of an object of a prediction that was made of an image, turned by a number of quarter turns counterclockwise.
+func (c *crop) view(of *preprocess.Image, p postprocess.Prediction, i, turns int) (*view, error) {
 	var warp *preprocess.Warping
 	switch c.By {
 	case repository.CropBox:
-		area := c.box(p, i)
-		if !turned {
-			return &view{of: of, area: area}, nil
-		}
-		move := geometry.Matrix{1, 0, -float64(area.Min.X), 0, 1, -float64(area.Min.Y), 0, 0, 1}
-		warp = &preprocess.Warping{ToCrop: move, Width: area.Dx(), Height: area.Dy()}
+		return (&view{of: of, area: c.box(p, i)}).turned(turns), nil
 	case repository.CropQuad:
 		warp = c.quad(p, i)
 	default:
@@ -93,10 +107,7 @@ func (c *crop) view(of *preprocess.Image, p postprocess.Prediction, i int, turne
 	if warp == nil {
 		return nil, apierror.New(apierror.Internal, "object %d cannot be cropped: its corners or points lie on a line", i)
 	}
-	if turned {
-		warp.Turns += 2
-	}
-	return &view{of: of, warp: warp}, nil
+	return (&view{of: of, warp: warp}).turned(turns), nil
 }
 
 // box returns the pixels of an object's box with the margin, which may reach beyond the image.

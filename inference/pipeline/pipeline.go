@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func (s *step) resolve(resolve func(name string) (Model, *Pipeline, error)) (err
 func (p *Pipeline) connect(s *step) error {
 	if s.Of == "" {
 		p.top = append(p.top, s)
-		return nil
+		return p.checkTurn(s)
 	}
 	parent := p.find(s.Of)
 	if parent == nil || parent.model == nil && parent.nested == nil {
@@ -163,7 +164,7 @@ func (s *step) checkObjects(of *repository.Definition) (err error) {
 	return err
 }
 
-// checkTurn checks the step that says whether a crop is upside down.
+// checkTurn checks the step that says how a crop, or the image, is turned.
 func (p *Pipeline) checkTurn(s *step) error {
 	if s.Turn.Step == "" {
 		return nil
@@ -175,10 +176,28 @@ func (p *Pipeline) checkTurn(s *step) error {
 	if by.model == nil || by.model.Definition().Task != repository.Classification {
 		return fmt.Errorf("turn.step: step %s does not classify", s.Turn.Step)
 	}
-	if labels := by.model.Definition().Labels; len(labels) > 0 && !slices.Contains(labels, s.Turn.Label) {
+	labels := by.model.Definition().Labels
+	if s.Turn.By == repository.TurnLabel {
+		for _, label := range labels {
+			if _, ok := quarterTurns(label); !ok {
+				return fmt.Errorf("turn.by: the label %q of model %s is no angle; allowed: 0, 90, 180, 270, also with _degree", label, by.Model)
+			}
+		}
+		if len(labels) == 0 {
+			return fmt.Errorf("turn.by: model %s has no labels, which would be angles", by.Model)
+		}
+		return nil
+	}
+	if len(labels) > 0 && !slices.Contains(labels, s.Turn.Label) {
 		return fmt.Errorf("turn.label: %q is no label of model %s, which has %s", s.Turn.Label, by.Model, some(labels))
 	}
 	return nil
+}
+
+// quarterTurns returns how many quarter turns a label of a classifier of orientations is, such as 90 or 180_degree.
+func quarterTurns(label string) (turns int, ok bool) {
+	degrees, err := strconv.Atoi(strings.TrimSuffix(label, "_degree"))
+	return degrees / 90, err == nil && degrees >= 0 && degrees < 360 && degrees%90 == 0
 }
 
 // some lists the first of many labels.

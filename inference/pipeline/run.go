@@ -55,8 +55,23 @@ type stepTiming struct {
 // pipeline runs the steps of a pipeline on a view. prefix is that of the names of its steps.
 func (r *run) pipeline(ctx context.Context, p *Pipeline, prefix string, v *view) (*postprocess.Piped, error) {
 	out := &postprocess.Piped{Steps: make([]postprocess.StepResult, len(p.top))}
+	ended := make([]chan struct{}, len(p.top)) // closed when the result is there
+	for i := range ended {
+		ended[i] = make(chan struct{})
+	}
 	err := parallel(ctx, len(p.top), len(p.top), func(ctx context.Context, i int) (err error) {
-		out.Steps[i], err = r.step(ctx, p.top[i], prefix, v)
+		s, seen := p.top[i], v
+		if first := slices.IndexFunc(p.top, func(t *step) bool { return t.Name == s.Turn.Step }); first >= 0 {
+			select {
+			case <-ended[first]:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			seen = v.turned(turnsOf(&s.Turn, out.Steps[first:first+1]))
+		}
+		if out.Steps[i], err = r.step(ctx, s, prefix, seen); err == nil {
+			close(ended[i])
+		}
 		return err
 	})
 	return out, err
@@ -151,17 +166,25 @@ func (r *run) crop(s *step, of *preprocess.Image, p postprocess.Prediction, i in
 	if r.crops.Add(1) > r.maxCrops {
 		return nil, apierror.New(apierror.ImageTooLarge, "the image has more than %d crops, which is the limit (max_crops)", r.maxCrops)
 	}
-	return s.crop.view(of, p, i, isTurned(&s.Turn, before))
+	return s.crop.view(of, p, i, turnsOf(&s.Turn, before.Steps))
 }
 
-// isTurned reports whether an earlier step saw that an object is upside down.
-func isTurned(t *repository.Turn, before *postprocess.Piped) bool {
-	for _, result := range before.Steps {
-		if c, ok := result.Prediction.(*postprocess.Classified); ok && result.Name == t.Step && len(c.Top) > 0 {
-			return c.Top[0].Label == t.Label && c.Top[0].Score >= t.MinScore
+// turnsOf returns by how many quarter turns, counterclockwise, an earlier step says that something is turned.
+func turnsOf(t *repository.Turn, before []postprocess.StepResult) int {
+	for _, result := range before {
+		c, ok := result.Prediction.(*postprocess.Classified)
+		if !ok || result.Name != t.Step || len(c.Top) == 0 || c.Top[0].Score < t.MinScore {
+			continue
+		}
+		if t.By == repository.TurnLabel {
+			turns, _ := quarterTurns(c.Top[0].Label)
+			return turns
+		}
+		if c.Top[0].Label == t.Label {
+			return 2
 		}
 	}
-	return false
+	return 0
 }
 
 // failed adds the name of a step to its error.

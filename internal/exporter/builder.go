@@ -62,7 +62,7 @@ var order = []string{"description", "task", "labels", "input.name", "input.width
 	"input.scale", "input.mean", "input.std", "input.normalize", "input.layout", "input.dtype", "input.extra", "output.decode", "output.name", "output.names",
 	"output.top_k", "output.multi_label", "output.strides", "output.anchors", "output.columns", "output.boxes", "output.scores",
 	"output.classes", "output.masks", "output.mask_space", "output.mask_activation", "output.mask_threshold", "output.keypoints",
-	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range", "output.anomalous",
+	"output.keypoint_values", "output.points", "output.point_scores", "output.skeleton", "output.map_layout", "output.normalize", "output.range", "output.align_corners", "output.anomalous",
 	"output.map_threshold", "output.unclip_ratio", "output.dilate", "output.score_mode", "output.activation", "output.box_format", "output.box_space", "output.class_first", "output.score_threshold",
 	"output.class_thresholds", "output.iou_threshold", "output.nms", "output.class_agnostic", "output.max_candidates", "output.max_boxes",
 	"batching.max_size", "batching.max_delay", "batching.queue", "instances", "warmup", "self_test.image", "self_test.label",

@@ -43,9 +43,11 @@ var processors = map[string]defaults{
 	"DeformableDetr":  {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
 	"DeiT":            {height: 256, width: 256, crop: 224, filter: pillowBicubic, mean: "half"},
 	"Deta":            {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
+	"DPT":             {height: 384, width: 384, filter: pillowBicubic, mean: "half"},
 	"Detr":            {shortest: 800, longest: 1333, filter: pillowBilinear, mean: "imagenet"},
 	"EfficientFormer": {height: 224, width: 224, crop: 224, filter: pillowBicubic, mean: "imagenet"},
 	"EfficientNet":    {height: 346, width: 346, crop: 289, cropOff: true, filter: pillowNearest, mean: "half", normalizesTwice: true},
+	"GLPN":            {filter: pillowBilinear, normalizeOff: true},
 	"Levit":           {shortest: 224, crop: 224, filter: pillowBicubic, mean: "imagenet"},
 	"MobileNetV1":     {shortest: 256, crop: 224, filter: pillowBilinear, mean: "half"},
 	"MobileNetV2":     {shortest: 256, crop: 224, filter: pillowBilinear, mean: "half"},
@@ -256,6 +258,10 @@ func (b *builder) processorSize(p processor) {
 	switch {
 	case !p.is("do_resize", true):
 		b.say("input.resize", string(repository.NoResize), p.file+" do_resize")
+	case p.kind == "GLPN": // GLPNImageProcessor.resize
+		b.multiplesOf(p)
+	case p.is("keep_aspect_ratio", false) && t.height > 0 && t.width > 0 && b.isOpen(): // DPTImageProcessor.resize
+		b.closest(p, t)
 	case p.kind == "ConvNext" && t.shortest > 0: // ConvNextImageProcessor.resize
 		if t.shortest >= 384 {
 			b.fixedSize(t.shortest, t.shortest, from)
@@ -279,6 +285,26 @@ func (b *builder) processorSize(p processor) {
 	default:
 		b.fixedSize(0, 0, "")
 		b.assume("input.resize", string(repository.Stretch), p.file+" has no size")
+	}
+}
+
+// multiplesOf keeps the size of images, except for what is beyond a multiple of size_divisor.
+func (b *builder) multiplesOf(p processor) {
+	if !b.isOpen() {
+		b.assume("input.resize", string(repository.Stretch), "model.onnx fixes a size that "+p.file+" leaves open")
+		return
+	}
+	b.say("input.resize", string(repository.NoResize), p.origin("size_divisor"))
+	b.say("input.multiple", max(1, int64(p.number("size_divisor", 32))), p.origin("size_divisor"))
+}
+
+// closest keeps the aspect ratio of images, and rounds both sides to a multiple.
+func (b *builder) closest(p processor, t target) {
+	b.say("input.resize", string(repository.Closest), p.file+" keep_aspect_ratio")
+	b.say("input.resize_width", t.width, p.origin("size"))
+	b.say("input.resize_height", t.height, p.origin("size"))
+	if multiple := int64(p.number("ensure_multiple_of", 1)); multiple > 1 {
+		b.say("input.multiple", multiple, p.file+" ensure_multiple_of")
 	}
 }
 

@@ -74,6 +74,7 @@ func (b *builder) ultralyticsDepth() {
 		return
 	}
 	b.dense(*out, repository.Depth, repository.DecodeMap, shapeOf(*out))
+	b.say("output.align_corners", true, "DepthPredictor.postprocess")
 }
 
 // endToEndWith is endToEnd for boxes with more numbers after the class.

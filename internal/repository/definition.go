@@ -140,7 +140,8 @@ type Resize string
 // Input.LongestEdge. FitHeight scales to Height, squeezes what is wider than Width and pads the rest at the right, as PaddleOCR does with
 // lines of text; with Input.MinWidth the width is open. Limit scales down an image whose longer side exceeds Input.LongestEdge, then
 // scales up one whose shorter side is below Input.ShortestEdge, and resizes each side to a multiple; LongestEdge scales the longer side
-// to Input.LongestEdge. NoResize takes the image at its own size. The last three and Fit, Letterbox with a stride and FitHeight with a
+// to Input.LongestEdge. Closest scales the width to ResizeWidth or the height to ResizeHeight, whichever changes the image less, and
+// rounds each side to a multiple. NoResize takes the image at its own size. The last four and Fit, Letterbox with a stride and FitHeight with a
 // minimum width give an input whose size depends on the image.
 const (
 	Stretch      Resize = "stretch"
@@ -153,6 +154,7 @@ const (
 	FitHeight    Resize = "fit_height"
 	Limit        Resize = "limit"
 	LongestEdge  Resize = "longest_edge"
+	Closest      Resize = "closest"
 )
 
 // DType is a tensor's element type.
@@ -208,8 +210,8 @@ type Input struct {
 	CropOffset    string    `yaml:"crop_offset"`   // of a crop from the center: round (default), floor (default of crop), truncate
 	ShortestEdge  int       `yaml:"shortest_edge"` // shortest_edge, fit: pixels; limit: the least, 0: none
 	LongestEdge   int       `yaml:"longest_edge"`  // fit, limit: limit of the longer side, in pixels; 0: none; longest_edge: pixels
-	Multiple      int       `yaml:"multiple"`      // fit, limit, longest_edge: both sides are rounded to multiples of this; 0: they are not
-	ToMultiple    string    `yaml:"to_multiple"`   // limit, longest_edge: round (default), floor, ceil; fit rounds down
+	Multiple      int       `yaml:"multiple"`      // open sizes without padding: both sides are rounded to multiples of this; 0: they are not
+	ToMultiple    string    `yaml:"to_multiple"`   // limit, longest_edge: round (default), floor, ceil; closest rounds, others round down
 	MaxAspect     float64   `yaml:"max_aspect"`    // limit: an image that is wider than this times its height is padded above and below; 0: none
 	MinWidth      int       `yaml:"min_width"`     // fit_height: pixels of an open width, which is at most Width; 0: the width is fixed
 	Stride        int       `yaml:"stride"`        // open sizes are padded to multiples of this; 0: fixed size (letterbox), 1 (fit, none)
@@ -248,13 +250,13 @@ func (in Input) ResizeSize() (width, height int) {
 
 // derivesSide reports whether the resize derives a side from the other one, and so rounds it.
 func (in Input) derivesSide() bool {
-	return in.Resize != Stretch && in.Resize != CropFirst && in.Resize != NoResize
+	return in.Resize != Stretch && in.Resize != CropFirst && in.Resize != NoResize && in.Resize != Closest
 }
 
 // Dynamic reports whether the size of the input depends on the image. Width and Height are then its limits, 0 for none.
 func (in Input) Dynamic() bool {
 	switch in.Resize {
-	case NoResize, Fit, Limit, LongestEdge:
+	case NoResize, Fit, Limit, LongestEdge, Closest:
 		return true
 	case Letterbox:
 		return in.Stride > 0

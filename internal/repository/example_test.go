@@ -54,7 +54,7 @@ output:
 	_, err := repository.Open(dir).Load("flowers")
 	fmt.Println(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
 	// Output:
-	// flowers/model.yaml:4:3: input.resize: "shrink" is not one of stretch, shortest_edge, cover, crop, letterbox, fit, fit_height, limit, longest_edge, none
+	// flowers/model.yaml:4:3: input.resize: "shrink" is not one of stretch, shortest_edge, cover, crop, letterbox, fit, fit_height, limit, longest_edge, closest, none
 	// flowers/model.yaml:7:3: output.top_k: 0 is out of range (1–1000)
 }
 

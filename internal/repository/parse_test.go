@@ -126,7 +126,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"a fill that no crop needs":         {classify + "input: {resize: shortest_edge, shortest_edge: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
 		"a fill of a resize to the input":   {classify + "input: {resize_width: 9, resize_height: 9, width: 9, height: 9, fill: 3}\n", "input.fill: only applies with"},
 		"half a size to resize to":          {classify + "input: {resize_width: 9}\n", "input.resize_height: 0 is out of range (1–8192)"},
-		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, crop, or letterbox without a stride"},
+		"a size to resize to, and an edge":  {classify + "input: {resize: shortest_edge, shortest_edge: 9, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with resize: stretch, cover, crop, closest, or letterbox without a stride"},
 		"a size to resize to, and a stride": {classify + "input: {resize: letterbox, stride: 32, resize_width: 9, resize_height: 9}\n", "input.resize_width: only applies with"},
 		"a multiple without fit":            {classify + "input: {multiple: 16}\n", "input.multiple: only applies with resize: fit"},
 		"a negative multiple":               {classify + "input: {resize: fit, shortest_edge: 9, multiple: -1}\n", "input.multiple: -1 is out of range"},

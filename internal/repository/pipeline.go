@@ -18,7 +18,7 @@ type PipelineStep struct {
 	Of         string         `yaml:"of"`         // an earlier step, whose objects are cropped; empty: the whole image
 	Labels     []string       `yaml:"labels"`     // with of: only objects with these labels are cropped; empty: all
 	Crop       Crop           `yaml:"crop"`       // with of
-	Turn       Turn           `yaml:"turn"`       // with of
+	Turn       Turn           `yaml:"turn"`       // before the model sees it
 	MinScore   float64        `yaml:"min_score"`  // with of: objects are left out of the answer whose best class, or text, has a lower score
 	Parameters StepParameters `yaml:"parameters"` // instead of those of the model's definition
 }
@@ -46,10 +46,17 @@ type Crop struct {
 	Height    int         `yaml:"height"`    // points
 }
 
-// Turn turns the crop of an object by 180° if an earlier step saw in the same object that it is upside down.
+// The values of Turn.By.
+const (
+	TurnHalf  = "half"
+	TurnLabel = "label"
+)
+
+// Turn turns the crop of an object, or the image, by what an earlier step saw in the same object or image.
 type Turn struct {
 	Step     string  `yaml:"step"`      // it classifies
-	Label    string  `yaml:"label"`     // its best class for objects that are turned
+	By       string  `yaml:"by"`        // half (default): 180°; label: counterclockwise, by as many degrees as the best class says
+	Label    string  `yaml:"label"`     // half: the best class of what is turned
 	MinScore float64 `yaml:"min_score"` // of the class
 }
 
@@ -174,8 +181,8 @@ func (d *Definition) checkStep(errs *config.Errors, i int) {
 	if s.Of == "" {
 		onlyWith(errs, key+".crop", !reflect.DeepEqual(s.Crop, Crop{}), "of: the step whose objects are cropped")
 		onlyWith(errs, key+".labels", len(s.Labels) > 0, "of: the step whose objects are cropped")
-		onlyWith(errs, key+".turn", s.Turn != Turn{}, "of: the step whose objects are cropped")
 		onlyWith(errs, key+".min_score", s.MinScore != 0, "of: the step whose objects are cropped")
+		d.checkTurn(errs, i, key+".turn")
 		return
 	}
 	if d.before(i, s.Of) == nil {
@@ -193,9 +200,16 @@ func (d *Definition) checkTurn(errs *config.Errors, i int, key string) {
 		return
 	}
 	if other := d.before(i, t.Step); other == nil || other.Of != s.Of {
-		errs.Add(key+".step", "%q is not the name of an earlier step of: %s", t.Step, s.Of)
+		of := "of: " + s.Of
+		if s.Of == "" {
+			of = "that sees the whole image"
+		}
+		errs.Add(key+".step", "%q is not the name of an earlier step %s", t.Step, of)
 	}
-	if t.Label == "" {
+	optional(errs, key+".by", t.By, TurnHalf, TurnLabel)
+	if t.By == TurnLabel {
+		onlyWith(errs, key+".label", t.Label != "", "by: half")
+	} else if t.Label == "" {
 		errs.Add(key+".label", "is required: the class of what is turned")
 	}
 	config.Range(errs, key+".min_score", t.MinScore, 0, 1)

@@ -220,7 +220,7 @@ func TestResolveOpenSizes(t *testing.T) {
 		"the image's size in a fixed file":          {"resize: none", fixed, `input.resize: none needs open height and width`},
 		"an edge where only the width is open":      {"resize: fit, shortest_edge: 48", []int64{-1, 3, 48, -1}, `input.resize: fit needs open height and width`},
 		"a fill without padding":                    {"resize: none, fill: [114]", open, "input.fill: only applies with resize: letterbox or fit_height, fit or none with a stride"},
-		"a stride without open sizes":               {"resize: stretch, stride: 32, width: 64, height: 64", open, "input.stride: only applies with resize: letterbox, fit or none"},
+		"a stride without open sizes":               {"resize: stretch, stride: 32, width: 64, height: 64", open, "input.stride: only applies with resize: letterbox, fit, closest or none"},
 		"a batch fixed at four":                     {"resize: none", []int64{4, 3, -1, -1}, "input.resize: model.onnx fixes the batch at 4"},
 	} {
 		d, err := parseFile([]byte(classifier+"input: {"+c.text+"}"), "model.yaml")

@@ -95,10 +95,11 @@ type PointOutput struct {
 
 // DenseOutput is how vectors, maps and images are read.
 type DenseOutput struct {
-	Layout    string    `yaml:"map_layout"` // logits_map, image: nchw, nhwc; default: by the shape
-	Normalize string    `yaml:"normalize"`  // vector: l2 (default), none
-	Range     []float64 `yaml:"range"`      // image: what black and white are; default 0 1
-	Anomalous string    `yaml:"anomalous"`  // anomaly: the output that says whether the image is anomalous; optional
+	Layout    string    `yaml:"map_layout"`    // logits_map, image: nchw, nhwc; default: by the shape
+	Normalize string    `yaml:"normalize"`     // vector: l2 (default), none
+	Range     []float64 `yaml:"range"`         // image: what black and white are; default 0 1
+	Aligned   bool      `yaml:"align_corners"` // map: the centers of its corner values lie on those of the image's corner pixels
+	Anomalous string    `yaml:"anomalous"`     // anomaly: the output that says whether the image is anomalous; optional
 }
 
 // COCOKeypoints are the points of a person in COCO's annotations, and of models that are trained with it.
@@ -191,6 +192,7 @@ func (d *Definition) checkTask(errs *config.Errors) {
 	} else {
 		onlyWith(errs, "output.normalize", o.Dense.Normalize != "", "task: embedding")
 	}
+	onlyWith(errs, "output.align_corners", o.Dense.Aligned && (o.Decode != DecodeMap || d.Input.Resize != Stretch), "decode: map and resize: stretch")
 	onlyWith(errs, "output.anomalous", o.Dense.Anomalous != "" && d.Task != Anomaly, "task: anomaly")
 	if d.Task != ImageOutput {
 		onlyWith(errs, "output.range", len(o.Dense.Range) > 0, "task: image")

@@ -134,7 +134,7 @@ func (in *Input) check(errs *config.Errors) {
 	config.Range(errs, "input.width", in.Width, 0, maxSide)
 	config.Range(errs, "input.height", in.Height, 0, maxSide)
 	errs.OneOf("input.resize", string(in.Resize), string(Stretch), string(ShortestEdge), string(Cover), string(CropFirst), string(Letterbox), string(Fit),
-		string(FitHeight), string(Limit), string(LongestEdge), string(NoResize))
+		string(FitHeight), string(Limit), string(LongestEdge), string(Closest), string(NoResize))
 	in.checkEdge(errs)
 	in.checkCrop(errs)
 	in.checkLetterbox(errs)
@@ -155,11 +155,11 @@ func (in *Input) checkEdge(errs *config.Errors) {
 	optional(errs, "input.rounding", in.Rounding, RoundFloor, RoundNearest, RoundHalfUp, RoundCeil)
 	onlyWith(errs, "input.rounding", in.Rounding != "" && !in.derivesSide(), "resize: letterbox, shortest_edge, cover, fit, fit_height, limit or longest_edge")
 	config.Range(errs, "input.stride", in.Stride, 0, maxStride)
-	onlyWith(errs, "input.stride", in.Stride > 0 && (!in.Dynamic() || in.limitsSides()), "resize: letterbox, fit or none, or min_width")
+	onlyWith(errs, "input.stride", in.Stride > 0 && (!in.Dynamic() || in.limitsSides()), "resize: letterbox, fit, closest or none, or min_width")
 	config.Range(errs, "input.multiple", in.Multiple, 0, maxStride)
 	if in.Resize != Fit && !in.limitsSides() {
 		onlyWith(errs, "input.longest_edge", in.LongestEdge != 0, "resize: fit, limit or longest_edge")
-		onlyWith(errs, "input.multiple", in.Multiple != 0, "resize: fit, limit or longest_edge")
+		onlyWith(errs, "input.multiple", in.Multiple != 0 && in.Resize != Closest && in.Resize != NoResize, "resize: fit, limit, longest_edge, closest or none")
 	}
 	in.checkOpenText(errs)
 	switch in.Resize {
@@ -183,9 +183,12 @@ func (in *Input) checkEdge(errs *config.Errors) {
 func (in *Input) checkCrop(errs *config.Errors) {
 	resizes := in.ResizeWidth != 0 || in.ResizeHeight != 0
 	switch {
+	case in.Resize == Closest:
+		config.Range(errs, "input.resize_width", in.ResizeWidth, 1, maxSide)
+		config.Range(errs, "input.resize_height", in.ResizeHeight, 1, maxSide)
 	case !resizes:
 	case in.Dynamic() || in.Resize != Stretch && in.Resize != Cover && in.Resize != CropFirst && in.Resize != Letterbox:
-		onlyWith(errs, "input.resize_width", true, "resize: stretch, cover, crop, or letterbox without a stride")
+		onlyWith(errs, "input.resize_width", true, "resize: stretch, cover, crop, closest, or letterbox without a stride")
 	case in.Resize == CropFirst:
 		config.Range(errs, "input.resize_width", in.ResizeWidth, max(1, in.Width), maxSide)
 		config.Range(errs, "input.resize_height", in.ResizeHeight, max(1, in.Height), maxSide)

@@ -24,8 +24,10 @@ func TargetSize(in *repository.Input, width, height int) image.Point {
 	case repository.Limit, repository.LongestEdge:
 		target, _ := limitedSides(in, width, height)
 		return target
+	case repository.Closest:
+		return limited(in, closest(in, width, height))
 	case repository.NoResize:
-		return limited(in, image.Pt(width, height))
+		return reduced(in, limited(in, image.Pt(width, height)))
 	case repository.CropFirst:
 		return image.Pt(in.Width, in.Height)
 	}
@@ -105,10 +107,24 @@ func fitted(in *repository.Input, width, height int) image.Point {
 }
 
 // reduced rounds both sides down to multiples of Input.Multiple, as transformers' get_size_with_aspect_ratio_yolos does
-// (models/yolos/image_processing_yolos.py), but never to 0.
+// (models/yolos/image_processing_yolos.py) and GLPNImageProcessor, but never to 0.
 func reduced(in *repository.Input, size image.Point) image.Point {
 	m := max(in.Multiple, 1)
 	return image.Pt(max(m, size.X/m*m), max(m, size.Y/m*m))
+}
+
+// closest scales by one factor, that of the width to ResizeWidth or of the height to ResizeHeight, whichever is closer to 1, and rounds
+// both sides to multiples, halves to even: get_resize_output_image_size in transformers' models/dpt/image_processing_dpt.py with
+// keep_aspect_ratio.
+func closest(in *repository.Input, width, height int) image.Point {
+	w, h := in.ResizeSize()
+	scale, other := float64(h)/float64(height), float64(w)/float64(width)
+	if math.Abs(1-other) < math.Abs(1-scale) {
+		scale = other
+	}
+	m := max(in.Multiple, 1)
+	side := func(n int) int { return max(1, int(math.RoundToEven(scale*float64(n)/float64(m)))) * m }
+	return image.Pt(side(width), side(height))
 }
 
 // fittedEdge returns the shorter side of fitted before it is rounded.

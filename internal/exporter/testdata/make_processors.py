@@ -34,7 +34,7 @@ for name in sys.argv[1:]:
     if p is None:
         continue
     defaults[name] = {
-        "size": plain(p.size),
+        "size": plain(getattr(p, "size", None)) or {},
         "crop_size": plain(getattr(p, "crop_size", None)),
         "do_center_crop": bool(getattr(p, "do_center_crop", False)),
         "resample": int(p.resample),
