@@ -67,7 +67,11 @@ func (s *Server) routes() *gin.Engine {
 }
 
 func (s *Server) noRoute(c *gin.Context, rc *requestContext) {
-	s.fail(c, rc, apierror.New(apierror.NotFound, "there is no route %s; GET /openapi.json lists the routes", apierror.Quote(c.Request.URL.Path)))
+	list := "GET /openapi.json lists the routes"
+	if rc.v2 && s.v2 != nil {
+		list = "GET /v2 lists the extensions that are there"
+	}
+	s.fail(c, rc, apierror.New(apierror.NotFound, "there is no route %s; %s", apierror.Quote(c.Request.URL.Path), list))
 }
 
 func (s *Server) noMethod(c *gin.Context, rc *requestContext) {

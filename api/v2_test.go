@@ -85,12 +85,16 @@ func TestV2Routes(t *testing.T) {
 		}
 	}
 	for path, status := range map[string]int{"/v2/": 404, "/v2/nope": 404, "/v2/models": 404, "/v2/models/nope": 404, "/v2/models/nope/ready": 404, "/v2/models/add/versions/9": 404,
-		"/v2/models/add/versions/abc": 404, "/v2/models/add/versions/abc/config": 404, "/v2/models/add/infer": 405, "/v2/repository/index": 405, "/v2/models/nope/stats": 404} {
+		"/v2/models/add/versions/abc": 404, "/v2/models/add/versions/abc/config": 404, "/v2/models/add/infer": 405, "/v2/repository/index": 405, "/v2/models/nope/stats": 404,
+		"/v2/systemsharedmemory/status": 404, "/v2/logging": 404} {
 		got := s.get(path)
 		var body map[string]string
 		if err := json.Unmarshal(got.Body, &body); err != nil || got.Status != status || len(body) != 1 || body["error"] == "" {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
+	}
+	if got := s.get("/v2/systemsharedmemory/status"); !strings.Contains(string(got.Body), "GET /v2 lists the extensions") {
+		t.Errorf("an extension that is not there: %s", got.Body)
 	}
 	if got := s.post("/v2/repository/index", "", ""); string(got.Body) != `[{"name":"add","version":"1","state":"READY"},{"name":"same","version":"1","state":"READY"}]`+"\n" {
 		t.Errorf("index: %s", got.Body)

@@ -13,6 +13,9 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 		r.Parameters[name] = value(p)
 	}
 	raw := m.GetRawInputContents()
+	if err := checkParameters(m); err != nil {
+		return nil, err
+	}
 	if err := checkContents(m); err != nil {
 		return nil, err
 	}
@@ -27,11 +30,6 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 		default:
 			in.Data = typed
 		}
-		for name := range t.GetParameters() {
-			if err := v2.CheckTensorParameter(name); err != nil {
-				return nil, err
-			}
-		}
 		r.Inputs = append(r.Inputs, in)
 	}
 	for _, t := range m.GetOutputs() {
@@ -44,6 +42,18 @@ func parse(m *pb.ModelInferRequest) (*v2.Request, error) {
 		r.Outputs = append(r.Outputs, out)
 	}
 	return r, nil
+}
+
+// checkParameters checks the parameters of the inputs, before their contents, which shared memory would be instead of.
+func checkParameters(m *pb.ModelInferRequest) error {
+	for _, t := range m.GetInputs() {
+		for name := range t.GetParameters() {
+			if err := v2.CheckTensorParameter(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkContents checks that each input has raw contents, or none has.

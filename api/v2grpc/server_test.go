@@ -225,7 +225,8 @@ func TestErrors(t *testing.T) {
 		}), codes.InvalidArgument, "must not be specified when using raw"},
 		"shared memory": {change(func(r *pb.ModelInferRequest) {
 			r.Inputs[0].Parameters = map[string]*pb.InferParameter{"shared_memory_region": nil}
-		}), codes.InvalidArgument, "shared memory"},
+			r.RawInputContents = r.RawInputContents[1:] // as clients do
+		}), codes.InvalidArgument, "shared memory is not supported"},
 		"an unknown datatype":  {change(func(r *pb.ModelInferRequest) { r.Inputs[0].Datatype = "FLOAT" }), codes.InvalidArgument, "allowed: BF16"},
 		"a reserved parameter": {change(func(r *pb.ModelInferRequest) { r.Parameters = map[string]*pb.InferParameter{"triton_x": nil} }), codes.InvalidArgument, "reserved"},
 		"a timeout of 1 µs": {change(func(r *pb.ModelInferRequest) {
