@@ -55,7 +55,8 @@ RUN set -eux; \
     apt-get update; \
     add() { \
       apt-get install -y --no-install-recommends "$1-dev:$TARGETARCH"; \
-      package=$(dpkg-query -W -f '${Depends}' "$1-dev:$TARGETARCH" | sed 's/ .*//'); \
+      package=$(dpkg-query -W -f '${Depends}' "$1-dev:$TARGETARCH"); \
+      package=${package%% *}; \
       cp -L /opt/target-lib/"$1".so.? /out/lib/; \
       mkdir -p "/out/doc/$package"; \
       cp -L "/usr/share/doc/$package/copyright" "/out/doc/$package/"; \
@@ -127,6 +128,7 @@ RUN set -eux; \
     mkdir -p /out/lib /out/doc; \
     mv wheel/onnxruntime/capi/libonnxruntime.so.* /out/lib/libonnxruntime.so; \
     mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt /out/doc/; \
+    gzip -9n /out/doc/ThirdPartyNotices.txt; \
     sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime.txt >/out/contents.purl
 
 # The TensorRT provider is left out: it loads libraries that the CUDA image does not have.
@@ -141,6 +143,7 @@ RUN set -eux; \
     mv wheel/onnxruntime/capi/libonnxruntime.so.* /out/lib/libonnxruntime.so; \
     mv wheel/onnxruntime/capi/libonnxruntime_providers_shared.so wheel/onnxruntime/capi/libonnxruntime_providers_cuda.so /out/lib/; \
     mv wheel/onnxruntime/LICENSE wheel/onnxruntime/ThirdPartyNotices.txt /out/doc/; \
+    gzip -9n /out/doc/ThirdPartyNotices.txt; \
     sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/pkg:pypi\/\1@\2/p' onnxruntime-gpu.txt >/out/contents.purl; \
     rm -rf wheel ./*.whl
 
@@ -214,7 +217,7 @@ COPY . .
 ARG TARGETARCH
 ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build set -eux; \
-    codecs="/opt/target-lib/libjpeg.a /opt/target-lib/libwebp.a /opt/target-lib/libz.a $(find /opt/codecs/lib -name '*.so.*' | sort | xargs)"; \
+    codecs="/opt/target-lib/libjpeg.a /opt/target-lib/libwebp.a /opt/target-lib/libz.a $(find /opt/codecs/lib -name '*.so.*')"; \
     GOARCH=$TARGETARCH CGO_ENABLED=1 CC=target-cc CXX=target-c++ \
     CGO_CXXFLAGS='-std=c++11 -O2 -ffunction-sections -fdata-sections' CGO_CPPFLAGS=-I/opt/opencv/include/opencv4 \
     CGO_LDFLAGS="-Wl,--gc-sections -L/opt/opencv/lib -lopencv_imgcodecs -lopencv_imgproc -lopencv_core $codecs -ldl -lm -lpthread" \

@@ -81,6 +81,21 @@ func TestModelBakedIn(t *testing.T) {
 	c.wantEspresso(t)
 }
 
+// TestImageFormats sends formats that are build arguments to a hardened container: decoding AVIF starts a process.
+func TestImageFormats(t *testing.T) {
+	c := start(t, cpuImage)
+	c.ready(t)
+	for name, want := range map[string]int{"avif_420.avif": http.StatusOK, "avif_grid.avif": http.StatusOK, "heic_420.heic": http.StatusUnsupportedMediaType} {
+		data, err := os.ReadFile(filepath.Join(root(), "preprocess/testdata/heif", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, answer, err := predict(c.url, data); err != nil || status != want {
+			t.Errorf("%s got %d, %q, %v; want %d", name, status, answer, err, want)
+		}
+	}
+}
+
 func TestModelMounted(t *testing.T) {
 	if err := build(io.Discard, root(), "-t", bareImage, "--build-arg", "MODEL=none"); err != nil {
 		t.Fatal(err)

@@ -257,3 +257,32 @@ func TestLimitsGrowWithTheImageAndTheMachine(t *testing.T) {
 }
 
 func timeDuration(f header.Format) time.Duration { return time.Duration(timeLimits[f].pixel) }
+
+// TestInvalidDataIsAnError damages what comes first in the data of images, and their boxes.
+func TestInvalidDataIsAnError(t *testing.T) {
+	for name, file := range grids(t) {
+		data := read(t, name)
+		pixels := make([]byte, 3*file.Width*file.Height)
+		at := bytes.Index(data, file.Color.Tiles[0][0])
+		for _, i := range []int{4, 5, 6} { // in the sequence header of AV1, and in the header of a slice of HEVC
+			damaged := bytes.Clone(data)
+			damaged[at+i] ^= 0xFF
+			if err := Decode(t.Context(), damaged, pixels, file.Width, file.Height); err == nil {
+				t.Errorf("%s: byte %d is damaged, and no error", name, i)
+			}
+		}
+		boxes := bytes.Replace(bytes.Clone(data), []byte("iloc"), []byte("XXXX"), 1)
+		if err := Decode(t.Context(), boxes, pixels, file.Width, file.Height); err == nil {
+			t.Errorf("%s: no places, and no error", name)
+		}
+		if opaque, err := DecodeAlpha(t.Context(), boxes, pixels, file.Width, file.Height); err == nil || opaque {
+			t.Errorf("%s: no places, and no error of alpha", name)
+		}
+		if err := Decode(t.Context(), data, pixels[1:], file.Width, file.Height); err == nil {
+			t.Errorf("%s was decoded to too few bytes", name)
+		}
+		if err := Decode(t.Context(), data, pixels, file.Width, file.Height+1); err == nil {
+			t.Errorf("%s was decoded to another height", name)
+		}
+	}
+}
