@@ -22,7 +22,7 @@ func TestPipelinesExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := regexp.MustCompile(`curl --data-binary @testdata/images/(\S+) -H 'Content-Type: (\S+)' 'http://127.0.0.1:8000(\S+)'`).FindSubmatch(doc)
+	request := regexp.MustCompile(`(?m)^curl .*--data-binary @testdata/images/(\S+) -H 'Content-Type: (\S+)' 'http://127.0.0.1:8000(\S+)'`).FindSubmatch(doc)
 	answer := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(doc)
 	if request == nil || answer == nil {
 		t.Fatal("there is no request, or no answer")
