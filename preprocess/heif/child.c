@@ -17,6 +17,8 @@ enum {
   answer_bytes = 256 << 10 // of rows that are written at once
 };
 
+static int answers = -1; // file that pixels are written to
+
 static void end(enum fovea_status s) { _exit((int)s); }
 
 static void read_all(void *to, size_t n) {
@@ -35,7 +37,7 @@ static void read_all(void *to, size_t n) {
 
 static void write_all(const uint8_t *from, size_t n) {
   while (n > 0) {
-    const ssize_t put = write(STDOUT_FILENO, from, n);
+    const ssize_t put = write(answers, from, n);
     if (put < 0 && errno == EINTR) {
       continue;
     }
@@ -132,7 +134,11 @@ static void run(void) {
   if (opened != FOVEA_OK) {
     end(opened);
   }
-  fcntl(STDOUT_FILENO, F_SETPIPE_SZ, (int)pipe_bytes); // otherwise a process switch every 64 KiB
+  answers = fcntl(STDOUT_FILENO, F_DUPFD, STDERR_FILENO + 1);
+  if (answers < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) { // what a library prints is not among the pixels
+    end(FOVEA_REQUEST);
+  }
+  fcntl(answers, F_SETPIPE_SZ, (int)pipe_bytes); // otherwise a process switch every 64 KiB
   fovea_sandbox();
   struct fovea_part *parts = allocate(r.parts * sizeof *parts);
   read_all(parts, r.parts * sizeof *parts);

@@ -167,7 +167,7 @@ func TestDecodersAreConfined(t *testing.T) {
 		if v := status(t, pid, "NoNewPrivs"); v != "1" {
 			t.Errorf("%s: may get privileges: %q", name, v)
 		}
-		if list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)); err != nil || len(list) != 3 {
+		if list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)); err != nil || len(list) != 4 {
 			t.Errorf("%s: %d files are open, %v", name, len(list), err)
 		}
 		if environment := read(t, fmt.Sprintf("/proc/%d/environ", pid)); bytes.Contains(environment, []byte("PATH=")) && !bytes.HasPrefix(environment, []byte("LD_")) {
