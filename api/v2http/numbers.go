@@ -216,17 +216,13 @@ func float64Of(data []byte) (uint64, int) {
 	return math.Float64bits(f), length
 }
 
-// float32Of is for normal numbers. The nearest float32 of the approximation is that of the number, unless the middle of two float32 may be
-// between them: its lower 29 bits are half of a float32's unit then, or almost.
+// float32Of is for numbers of at least 1e-22, which are normal ones, and 0. The nearest float32 of the approximation is that of the number,
+// unless the middle of two float32 may be between them: its lower 29 bits are half of a float32's unit then, or almost.
 func float32Of(data []byte) (uint64, int) {
-	const smallest, largest, lower, half, near = 0x1p-125, 0x1p127, 1<<29 - 1, 1 << 28, 4
+	const lower, half, near = 1<<29 - 1, 1 << 28, 4
 	d, length := scanDecimal(data)
 	f, ok := d.approximate()
-	switch rest := math.Float64bits(f) & lower; {
-	case !ok, rest >= half-near && rest <= half+near:
-		return 0, 0
-	case d.mantissa == 0:
-	case math.Abs(f) < smallest, math.Abs(f) > largest:
+	if rest := math.Float64bits(f) & lower; !ok || rest >= half-near && rest <= half+near {
 		return 0, 0
 	}
 	return uint64(math.Float32bits(float32(f))), length

@@ -24,6 +24,7 @@ func TestHeldResponse(t *testing.T) {
 		{"the end of the header in two parts", len(body), []string{header[:len(header)-1], header[len(header)-1:] + body[:1], body[1:]}, []string{header + body}},
 		{"an empty body", 0, []string{header}, []string{header}},
 		{"what follows is another response", len(body), []string{header, body, header}, []string{header + body, header}},
+		{"a header that is too large", len(body), []string{large + "A: b", "\r\n\r\n", body}, []string{large + "A: b", "\r\n\r\n", body}},
 		{"too large after all", len(large), []string{header, large, "end"}, []string{header + large, "end"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
