@@ -178,6 +178,7 @@ func TestParseNamesKeyAndLine(t *testing.T) {
 		"no queue":                          {classify + "batching: {queue: 0}\n", "batching.queue: 0 is out of range (1–65536)"},
 		"a queue below a batch":             {classify + "batching: {max_size: 8, queue: 4}\n", "batching.queue: 4 is less than batching.max_size"},
 		"a device that is none":             {classify + "instances: [{device: gpu}]\n", `instances[0].device: "gpu" is not one of`},
+		"a number of TensorRT that is none": {classify + "instances: [{device: 'tensorrt:x'}]\n", `instances[0].device: "tensorrt:x" is not one of auto, cpu, cuda, cuda:0 to cuda:99, tensorrt, tensorrt:0`},
 		"an empty device":                   {classify + "instances: [{device: ''}]\n", `instances[0].device: "" is not one of`},
 		"a device twice":                    {classify + "instances: [{device: cpu}, {device: cpu}]\n", "instances[1].device: "},
 		"too many instances":                {classify + "instances: [{count: 65}]\n", "instances[0].count: 65 is out of range"},

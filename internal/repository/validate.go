@@ -309,7 +309,7 @@ func (d *Definition) checkInstances(errs *config.Errors) {
 	for i, g := range d.Instances {
 		key := config.Index("instances", i)
 		if !devicePattern.MatchString(g.Device) {
-			errs.Add(key+".device", "%q is not one of auto, cpu, cuda, cuda:0 to cuda:99", g.Device)
+			errs.Add(key+".device", "%q is not one of auto, cpu, cuda, cuda:0 to cuda:99, tensorrt, tensorrt:0 to tensorrt:99", g.Device)
 		}
 		config.Range(errs, key+".count", g.Count, 0, maxInstances)
 		same := func(other Group) bool { return other.Device == g.Device }
