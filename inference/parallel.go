@@ -28,10 +28,27 @@ func (e *Engine) startParallel(v *version) {
 		defer close(done)
 		defer e.computing.Add(-1)
 		defer cancel()
+		if e.cfg.MemoryBudget > 0 && !waitUntil(ctx, parallelDelay) {
+			return
+		}
 		if err := loadParallel(ctx, sessions, threads); err != nil && ctx.Err() == nil {
 			e.log.Warn("no parallel session: single images run on one core", "model", v.model, "version", v.name, "error", err)
 		}
 	}()
+}
+
+// parallelDelay is how long a model is in memory before its parallel sessions are loaded, where others may need its memory: a model that comes
+// and goes has none.
+const parallelDelay = 10 * time.Second
+
+// waitUntil waits for a duration, and reports whether ctx has not ended meanwhile.
+func waitUntil(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 func loadParallel(ctx context.Context, sessions []*onnx.Session, threads int) error {
