@@ -23,12 +23,13 @@ func (e *Engine) startParallel(v *version) {
 	ctx, cancel := context.WithCancel(e.loads)
 	v.parallel = &parallelLoad{cancel, make(chan struct{})}
 	sessions, threads, done := v.sessions, e.cfg.parallelThreads(v.weights.Size), v.parallel.done
+	delay := e.cfg.parallelDelay(v.definition.Memory.Keep)
 	e.computing.Add(1)
 	go func() {
 		defer close(done)
 		defer e.computing.Add(-1)
 		defer cancel()
-		if e.cfg.MemoryBudget > 0 && !waitUntil(ctx, parallelDelay) {
+		if !waitFor(ctx, delay) {
 			return
 		}
 		if err := loadParallel(ctx, sessions, threads); err != nil && ctx.Err() == nil {
@@ -37,12 +38,20 @@ func (e *Engine) startParallel(v *version) {
 	}()
 }
 
-// parallelDelay is how long a model is in memory before its parallel sessions are loaded, where others may need its memory: a model that comes
-// and goes has none.
-const parallelDelay = 10 * time.Second
+// budgetDelay is how long a model is in memory before its parallel sessions are loaded, where others may need its memory: one that comes and
+// goes has none.
+const budgetDelay = 10 * time.Second
 
-// waitUntil waits for a duration, and reports whether ctx has not ended meanwhile.
-func waitUntil(ctx context.Context, d time.Duration) bool {
+// parallelDelay is the time between the load of a model and that of its parallel sessions.
+func (c Config) parallelDelay(keep bool) time.Duration {
+	if c.MemoryBudget > 0 && !keep {
+		return budgetDelay
+	}
+	return 0
+}
+
+// waitFor waits for a duration, and reports whether ctx has not ended meanwhile.
+func waitFor(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
