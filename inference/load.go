@@ -101,10 +101,18 @@ func (v *version) load(ctx context.Context) error {
 	return nil
 }
 
+// loadsOnOneThread reports whether loading makes no threads that are used later, which would have its priority.
+func (v *version) loadsOnOneThread(specs []groupSpec) bool {
+	return v.shared.cfg.Threads <= 1 && !slices.ContainsFunc(specs, func(s groupSpec) bool { return s.device.Kind != onnx.CPU })
+}
+
 func (v *version) build(ctx context.Context) error {
 	specs, err := v.groupSpecs()
 	if err != nil {
 		return err
+	}
+	if v.loadsOnOneThread(specs) {
+		lowerPriority()
 	}
 	if err := v.resolve(); err != nil {
 		return err

@@ -24,16 +24,42 @@ func (e *Engine) startParallel(v *version) {
 	v.parallel = &parallelLoad{cancel, make(chan struct{})}
 	v.engines = newEngineBuilds(v)
 	sessions, threads, done := v.sessions, e.cfg.parallelThreads(v.weights.Size), v.parallel.done
+	delay := e.cfg.parallelDelay(v.definition.Memory.Keep)
 	e.computing.Add(1)
 	go func() {
 		defer close(done)
 		defer e.computing.Add(-1)
 		defer cancel()
+		if !waitFor(ctx, delay) {
+			return
+		}
 		if err := loadParallel(ctx, sessions, threads); err != nil && ctx.Err() == nil {
 			e.log.Warn("no parallel session: single images run on one core", "model", v.model, "version", v.name, "error", err)
 		}
 		v.engines.build(ctx, v, e.building)
 	}()
+}
+
+// budgetDelay is how long a model is in memory before its parallel sessions are loaded, where others may need its memory: one that comes and
+// goes has none.
+const budgetDelay = 10 * time.Second
+
+// parallelDelay is the time between the load of a model and that of its parallel sessions.
+func (c Config) parallelDelay(keep bool) time.Duration {
+	if c.MemoryBudget > 0 && !keep {
+		return budgetDelay
+	}
+	return 0
+}
+
+// waitFor waits for a duration, and reports whether ctx has not ended meanwhile.
+func waitFor(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 func loadParallel(ctx context.Context, sessions []*onnx.Session, threads int) error {

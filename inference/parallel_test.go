@@ -1,11 +1,13 @@
 package inference
 
 import (
+	"context"
 	"errors"
 	"math"
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestParallelSessionGivesTheSamePredictions(t *testing.T) {
@@ -60,6 +62,28 @@ func TestEndOfLoadsEndsParallelLoads(t *testing.T) {
 	if err := loadParallel(e.loads, v.sessions, 3); !errors.Is(err, errClosed) {
 		t.Errorf("after the end of loads: %v", err)
 	}
+}
+
+// TestParallelSessionsWaitWhereModelsComeAndGo also ends the wait with the load's context.
+func TestParallelSessionsWaitWhereModelsComeAndGo(t *testing.T) {
+	budgeted := Config{MemoryBudget: 1}
+	if got := (Config{}).parallelDelay(false); got != 0 {
+		t.Errorf("without a budget the delay is %v", got)
+	}
+	if got := budgeted.parallelDelay(true); got != 0 {
+		t.Errorf("of a kept model it is %v", got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if !waitFor(t.Context(), budgeted.parallelDelay(false)) || time.Since(began) != budgetDelay {
+			t.Errorf("waited %v, want %v", time.Since(began), budgetDelay)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if waitFor(ctx, budgetDelay) || time.Since(began) != budgetDelay {
+			t.Error("the wait does not end with its context")
+		}
+	})
 }
 
 func TestLargeModelsHaveNoParallelSessionByDefault(t *testing.T) {

@@ -88,7 +88,7 @@ func (c *ClassMap) Pixels() ([]byte, error) {
 
 // semantic decodes a map of classes over the input: scores of each class, [classes,h,w] or [h,w,classes], which are interpolated to the
 // image's size before the highest is taken (post_process_semantic_segmentation in transformers' image processors), or the numbers of the
-// classes [h,w], of which the nearest is taken. Scores of one class are logits: those above 0 are class 1, others class 0.
+// classes [h,w], of which the nearest is taken. Scores of one class above the threshold, 0 for logits, are class 1, others class 0.
 type semantic struct {
 	def     repository.Definition
 	output  source
@@ -204,10 +204,12 @@ func (s *semantic) scores(mem *scratch, outputs []Tensor) (*classScores, error) 
 		m.classes, m.lines, m.columns = int(shape[0]), int(shape[1]), int(shape[2])
 		m.perClass, m.perColumn, m.perLine = m.lines*m.columns, 1, m.columns
 	}
-	if m.classes == 1 { // the background has the score 0
+	if m.classes == 1 { // the background has the score of the threshold
 		n := len(values)
 		mem.more = slices.Grow(mem.more[:0], 2*n)[:2*n]
-		clear(mem.more[:n])
+		for i := range n {
+			mem.more[i] = float32(s.def.Output.Text.MapThreshold)
+		}
 		copy(mem.more[n:], values)
 		m.values, m.classes, m.perClass, m.perColumn, m.perLine = mem.more, 2, n, 1, m.columns
 	}

@@ -319,6 +319,30 @@ func TestImagesInEveryLayout(t *testing.T) {
 	}
 }
 
+// TestMapsOfOneClass: the class is where the scores are above 0, or above the threshold of probabilities.
+func TestMapsOfOneClass(t *testing.T) {
+	outputs := []Tensor{tensor("y", []int64{1, 2, 2}, 0.2, 0.6, 0.4, 0.9)}
+	for threshold, want := range map[float64]int{0: 4, 0.5: 2, 0.95: 0} {
+		o := repository.Output{Decode: repository.DecodeLogitsMap, Name: "y"}
+		o.Text.MapThreshold, o.Dense.Layout = threshold, "nchw" // as many columns as labels
+		d := taskDefinition(repository.SemanticSegmentation, o)
+		d.Labels = []string{"background", "crack"}
+		p, err := newDecoder(t, d, outputs).Decode(outputs, geometry.Transform{Width: 2, Height: 2, InputW: 2, InputH: 2, ScaleX: 1, ScaleY: 1}, Params{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		area := 0
+		for _, c := range p.(*ClassMap).Classes {
+			if c.Class == 1 {
+				area = c.Area
+			}
+		}
+		if area != want {
+			t.Errorf("above %v: %d pixels, want %d", threshold, area, want)
+		}
+	}
+}
+
 func TestNumbersOfClassesMustBeClasses(t *testing.T) {
 	d := taskDefinition(repository.SemanticSegmentation, repository.Output{Decode: repository.DecodeClassMap}, "a", "b")
 	for _, value := range []float32{2, -1, 0.5, 1000, float32(math.NaN())} {

@@ -49,7 +49,7 @@ func semanticByShape(b *builder) bool {
 	switch {
 	case len(out.Shape) < 4:
 		return false
-	case n > 1 && (may(out.Shape[1]) || may(out.Shape[3])), out.Name == "out" && out.Shape[1] != 1:
+	case n > 1 && (may(out.Shape[1]) || may(out.Shape[3])), n == 2 && (out.Shape[1] == 1 || out.Shape[3] == 1), out.Name == "out" && out.Shape[1] != 1:
 		return b.classMap()
 	case len(b.graph.Outputs) > 1, n == 0 && b.graph.Ops["Conv"] == 0:
 		return false
@@ -114,6 +114,9 @@ func (b *builder) classMapOf(out repository.TensorInfo) {
 	}
 	if classes == 1 {
 		classes = 2 // the background has none
+		if b.graph.OutputOps[out.Name] == "Sigmoid" {
+			b.say("output.map_threshold", 0.5, "model.onnx ends with Sigmoid")
+		}
 	}
 	b.fitLabels(classes, out.Name)
 }

@@ -15,10 +15,16 @@ func (b *builder) extras() {
 		n := len(points.Shape)
 		b.say("task", string(repository.Pose), from)
 		b.say("output.points", points.Name, from)
-		b.say("output.keypoint_values", points.Shape[n-1], from)
-		b.keypoints(int(points.Shape[n-2]), nil, "")
+		if points.Shape[n-1] > 0 {
+			b.say("output.keypoint_values", points.Shape[n-1], from)
+		}
+		if k := int(points.Shape[n-2]); k > 0 {
+			b.keypoints(k, nil, "")
+		} else {
+			b.assume("output.keypoints", repository.COCOKeypoints(), "model.onnx leaves the number of points open; torchvision's models have those of COCO")
+		}
 		for _, t := range b.graph.Outputs {
-			if k := len(t.Shape); k == n-1 && t.Shape[k-1] == points.Shape[n-2] && strings.Contains(strings.ToLower(t.Name), "score") {
+			if k := len(t.Shape); k == n-1 && (t.Shape[k-1] == points.Shape[n-2] || t.Shape[k-1] < 1) && strings.Contains(strings.ToLower(t.Name), "score") {
 				b.say("output.point_scores", t.Name, shapeOf(t))
 			}
 		}
@@ -39,11 +45,18 @@ func (b *builder) extras() {
 // maxMaskSide is the largest side of a mask over a box: Mask R-CNN's is 28, and 33 in TensorFlow's.
 const maxMaskSide = 64
 
-// outputOfPoints finds points [n,k,2] or [n,k,3], behind a dimension of the batch or not.
+// outputOfPoints finds points [n,k,2] or [n,k,3], behind a dimension of the batch or not. torchvision's legacy exports leave both sizes open, and are
+// known by the name.
 func (b *builder) outputOfPoints() *repository.TensorInfo {
 	for i, t := range b.graph.Outputs {
 		n := len(t.Shape)
-		if n < 3 || n > 4 || !slices.Contains(repository.ScoreTypes(), t.DType) || t.Shape[n-1] != 2 && t.Shape[n-1] != 3 {
+		if n < 3 || n > 4 || !slices.Contains(repository.ScoreTypes(), t.DType) {
+			continue
+		}
+		if t.Name == "keypoints" && t.Shape[n-1] < 1 && t.Shape[n-2] < 1 {
+			return &b.graph.Outputs[i]
+		}
+		if t.Shape[n-1] != 2 && t.Shape[n-1] != 3 {
 			continue
 		}
 		if k := t.Shape[n-2]; k > 0 && k <= 1000 && !isMask(t) {

@@ -62,6 +62,10 @@ func taskLayouts() []layout {
 			want: "output.anomalous: pred_label; output.masks: pred_mask"},
 		{what: "anomalib", model: modelOf(classic, out("pred_score", float, "b"), out("pred_label", onnxwriter.Bool, "b"), out("anomaly_map", float, "b", 1, 224, 224)),
 			want: "task: anomaly; output.anomalous: pred_label; output.masks: ; output.decode: map; output.name: anomaly_map; output.scores: pred_score; output.score_threshold: 0.5; input.scale: 0.00392156862745098?"},
+		{what: "a class and its background", model: modelOf(classic, op("Conv", "y", "input"), out("y", float, "b", 1, 224, 224)), set: map[string]string{"labels": "background,crack"},
+			want: "task: semantic_segmentation; output.decode: logits_map; output.map_threshold: "},
+		{what: "a probability of a class", model: modelOf(classic, op("Conv", "x", "input"), op("Sigmoid", "y", "x"), out("y", float, "b", 1, 224, 224)), set: map[string]string{"labels": "background,crack"},
+			want: "output.decode: logits_map; output.map_threshold: 0.5"},
 		{what: "a map of an unknown kind", model: modelOf(classic, op("Conv", "y", "x"), out("y", float, "b", 1, 224, 224)), err: "say task=semantic_segmentation or depth or anomaly or image"},
 	}
 }

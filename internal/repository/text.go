@@ -33,7 +33,7 @@ const maxCharacter = 64
 
 // TextOutput is how the probabilities of text become lines. The defaults are PaddleOCR's (tools/infer/utility.py).
 type TextOutput struct {
-	MapThreshold float64 `yaml:"map_threshold"` // db: points above it belong to text; default 0.3
+	MapThreshold float64 `yaml:"map_threshold"` // db: points above it belong to text; default 0.3. logits_map of one class: points above it have it; default 0
 	Unclip       float64 `yaml:"unclip_ratio"`  // db: outlines grow by area × this ÷ perimeter; default 1.5
 	Dilate       bool    `yaml:"dilate"`        // db: text grows by a point to the right and below first
 	ScoreMode    string  `yaml:"score_mode"`    // db: fast (default), slow
@@ -66,7 +66,7 @@ func (d *Definition) checkText(errs *config.Errors) {
 		}
 	}
 	if d.Task != TextDetection {
-		onlyWith(errs, "output.map_threshold", t.MapThreshold != 0, "task: text_detection")
+		onlyWith(errs, "output.map_threshold", t.MapThreshold != 0 && d.Output.Decode != DecodeLogitsMap, "task: text_detection, or decode: logits_map")
 		onlyWith(errs, "output.unclip_ratio", t.Unclip != 0, "task: text_detection")
 		onlyWith(errs, "output.dilate", t.Dilate, "task: text_detection")
 		onlyWith(errs, "output.score_mode", t.ScoreMode != "", "task: text_detection")
