@@ -185,7 +185,8 @@ func loadProviderLibraries(path string) (*native.Library, error) {
 func loadNeeded(path, provider string, more ...string) (map[string]*native.Library, error) {
 	needed, err := neededBy(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("this ONNX Runtime is without CUDA (`make setup DEVICE=cuda` installs one with it): %s is not in %s", provider, filepath.Dir(path))
+		return nil, fmt.Errorf("this ONNX Runtime is without %s (`make setup DEVICE=cuda` installs one with it): %s is not in %s",
+			map[string]string{providerName: "CUDA", tensorRTProvider: "TensorRT"}[provider], provider, filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s next to %s: %w", provider, libraryName, err)
