@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"image"
-	"image/draw"
-	"image/png"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"fovea/internal/apierror"
 	"fovea/internal/repository"
+	"fovea/internal/testenv"
 	"fovea/preprocess/gif"
 	"fovea/preprocess/header"
 	"fovea/preprocess/tiff"
@@ -36,17 +35,8 @@ func uprightPlan(t testing.TB, data []byte) *Plan {
 // pillows returns the pixels of a golden of testdata/formats.
 func pillows(t testing.TB, file string) ([]byte, image.Point) {
 	t.Helper()
-	img, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(file, filepath.Ext(file))+".png")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	straight := image.NewNRGBA(img.Bounds())
-	if n, ok := img.(*image.NRGBA); ok {
-		straight = n // drawing would lose the colors of transparent pixels
-	} else {
-		draw.Draw(straight, img.Bounds(), img, image.Point{}, draw.Src)
-	}
-	return straight.Pix, img.Bounds().Size()
+	straight := testenv.Golden(t, file)
+	return straight.Pix, straight.Bounds().Size()
 }
 
 // formatFiles returns the images of testdata/formats.

@@ -3,32 +3,22 @@ package heif
 import (
 	"bytes"
 	"image"
-	"image/draw"
-	"image/png"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"fovea/internal/testenv"
 	"fovea/preprocess/header"
 )
 
 // pillows returns the colors, blue, green and red, and the alpha that Pillow has of an image of testdata/heif.
 func pillows(t *testing.T, name string) (colors, alpha []byte, size image.Point) {
 	t.Helper()
-	img, err := png.Decode(bytes.NewReader(read(t, strings.TrimSuffix(name, filepath.Ext(name))+".png")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	straight := image.NewNRGBA(img.Bounds())
-	if n, ok := img.(*image.NRGBA); ok {
-		straight = n // drawing would lose the colors of transparent pixels
-	} else {
-		draw.Draw(straight, img.Bounds(), img, image.Point{}, draw.Src)
-	}
+	straight := testenv.Golden(t, name)
 	for p := straight.Pix; len(p) > 0; p = p[4:] {
 		colors, alpha = append(colors, p[2], p[1], p[0]), append(alpha, p[3], p[3], p[3])
 	}
-	return colors, alpha, img.Bounds().Size()
+	return colors, alpha, straight.Bounds().Size()
 }
 
 // worst is how far from Pillow's a value may be. libavif converts by libyuv, whose weights have six bits and end at 2.
